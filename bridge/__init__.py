@@ -1,0 +1,1 @@
+"""MQTT <-> Kafka. Runs on a gateway; never imports ``ml`` or TensorFlow."""

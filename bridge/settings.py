@@ -1,0 +1,195 @@
+"""Every setting, typed and frozen, from ``haltere.toml`` and the ``HALTERE_*`` environment.
+
+The environment is read here and nowhere else: ``HALTERE_KAFKA_BOOTSTRAP_SERVERS`` sets
+``kafka.bootstrap_servers``. An unknown key is refused with the nearest known name.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from bridge.errors import Misconfigured
+
+PREFIX = "HALTERE_"
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mqtt(Section):
+    """The MQTT broker, and how ingest subscribes to it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    version: Literal["5", "3.1.1"] = "5"
+    client_id: Annotated[str, Field(min_length=1)] = "haltere"  # prefix: -ingest, -egress follow
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    filters: tuple[str, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
+    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000  # unacknowledged messages
+    keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
+    session_expiry_s: Annotated[int, Field(ge=1)] = 7 * 24 * 3600  # how long the broker queues
+
+
+class Kafka(Section):
+    """The Kafka cluster and the topics that haltere keeps there."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] = "iot"
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 4
+    replication: Annotated[int, Field(ge=1, le=10)] = 1
+    retention_hours: Annotated[int, Field(ge=1)] = 7 * 24
+    message_timeout_ms: Annotated[int, Field(ge=1000)] = 300_000  # then it is produced again
+    options: dict[str, str | int | float | bool] = {}  # librdkafka names, over all of the above
+
+
+class SchemaRegistry(Section):
+    """A Confluent schema registry; without a url values are Avro single-object encoded."""
+
+    url: str = ""
+
+
+class Metrics(Section):
+    """Where each process serves /metrics, /healthz and /readyz."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: nothing is served
+
+
+class Route(Section):
+    """Which topics name which site, class and device, by named parts: ``plant/{site}/{device}/+``."""
+
+    topic: Annotated[str, Field(min_length=1)]
+
+
+class Train(Section):
+    """How the model learns."""
+
+    checkpoint: Path = Path("haltere-train")  # folder of the checkpoint
+    every_s: Annotated[float, Field(gt=0)] = 20.0  # seconds between two published versions
+    first_readings: Annotated[int, Field(ge=1)] = 2000  # of a class before its first version
+    seed: int = 1
+
+
+class Score(Section):
+    """How readings are judged."""
+
+    warmup: Annotated[int, Field(ge=10)] = 60  # readings of a device before it can raise alerts
+    lateness_s: Annotated[float, Field(ge=0)] = 10.0  # a reading later than this goes to `late`
+    alarms_per_day: Annotated[float, Field(gt=0)] = 1.0  # the budget of false alarms of a device
+    episode_s: Annotated[float, Field(ge=0)] = 60.0  # quiet time that ends an episode
+
+
+class Egress(Section):
+    """How verdicts travel back."""
+
+    alert_ttl_s: Annotated[float, Field(gt=0)] = 300.0  # an alert older than this is not sent
+
+
+class Settings(Section):
+    """All of it.
+
+    >>> Settings().kafka.prefix
+    'iot'
+    """
+
+    mqtt: Mqtt = Mqtt()
+    kafka: Kafka = Kafka()
+    schema_registry: SchemaRegistry = SchemaRegistry()
+    metrics: Metrics = Metrics()
+    train: Train = Train()
+    score: Score = Score()
+    egress: Egress = Egress()
+    route: tuple[Route, ...] = ()
+    wire: Literal["avro", "json"] = "avro"
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Settings from a file (``None``: defaults) with the environment on top.
+
+    Raises:
+        Misconfigured: the file cannot be read, or a key or a value is wrong.
+    """
+    tree = _read(path) if path else {}
+    where = str(path) if path else "defaults"
+    for name in sorted(environment):
+        if name.startswith(PREFIX):
+            _set(tree, name, environment[name])
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(where, error.errors()[0]) from None
+
+
+def known_keys() -> dict[str, Any]:
+    """Every key as ``section.key`` with its default; the documentation is held to this."""
+    keys: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, Section):
+            section = type(field.default)
+            keys |= {f"{name}.{k}": f.default for k, f in section.model_fields.items()}
+        else:
+            keys[name] = field.default
+    return keys
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Misconfigured(
+            str(path), "a configuration file", "no such file", "name another with --config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(str(path), "a readable UTF-8 file", str(error)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(str(path), "TOML", str(error)) from None
+
+
+def _variables() -> dict[str, str]:
+    scalars = {k: v for k, v in known_keys().items() if k not in ("route", "kafka.options")}
+    return {PREFIX + key.replace(".", "_").upper(): key for key in scalars}
+
+
+def _set(tree: dict[str, Any], name: str, text: str) -> None:
+    variables = _variables()
+    if name not in variables:
+        raise Misconfigured(
+            f"environment {name}", "a known setting", "an unknown one", _nearest(name, variables)
+        )
+    section, _, key = variables[name].rpartition(".")
+    value: Any = text.split(",") if variables[name] == "mqtt.filters" else text
+    target = tree.setdefault(section, {}) if section else tree
+    if isinstance(target, dict):
+        target[key] = value
+
+
+def _explain(where: str, error: Any) -> Misconfigured:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        received = "nothing" if error["type"] == "missing" else _masked(path, error["input"])
+        return Misconfigured(f"{where}: {path}", error["msg"], received)
+    parent, _, _ = path.rpartition(".")
+    scope = {k for k in known_keys() if k.rpartition(".")[0] == parent}
+    if parent.startswith("route"):
+        scope = {f"{parent}.{name}" for name in Route.model_fields}
+    sections = set(Settings.model_fields) if not parent else set()
+    return Misconfigured(
+        f"{where}: {path}", "a known setting", "an unknown one", _nearest(path, scope | sections)
+    )
+
+
+def _masked(path: str, value: object) -> str:
+    return "a hidden value" if "password" in path else repr(value)
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else "docs/settings.md lists them all"
