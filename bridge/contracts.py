@@ -22,6 +22,18 @@ class Quality(IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """An MQTT application message as it came in."""
+
+    topic: str
+    payload: bytes
+    received: int
+    qos: int = 1
+    retain: bool = False
+    dup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """WGS 84."""
 
