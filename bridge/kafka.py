@@ -1,0 +1,369 @@
+"""The only file that knows librdkafka: producer, consumer, creation of topics.
+
+No decisions and no callbacks above this file: delivery reports, assignments and revocations are
+polled. Foreign errors leave as `bridge.errors` by the table in `bridge.kafka_errors`.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import confluent_kafka as ck
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bridge.errors import HaltereError, Misconfigured, Unavailable
+from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.settings import Kafka
+from bridge.topics import LARGEST, topics
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_MS = 10_000
+REQUEST_S = 30.0  # for one request to the brokers
+EARLIEST = ck.OFFSET_BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record to produce."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    partition: int = -1  # -1: by murmur2 of the key
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Report(NamedTuple):
+    """What became of a record: ``error`` is ``None`` when every in-sync replica has it."""
+
+    token: object
+    error: HaltereError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms, of the record: the reception
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Partitions that came and went since the last call."""
+
+    assigned: frozenset[tuple[str, int]] = frozenset()
+    revoked: frozenset[tuple[str, int]] = frozenset()
+
+
+def translate(where: str, error: ck.KafkaError) -> HaltereError:
+    """A librdkafka error as one of ours."""
+    family = FAMILIES.get(error.name(), Unavailable)
+    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
+
+
+def _raise(where: str, error: ck.KafkaException) -> None:
+    raise translate(where, error.args[0]) from None
+
+
+def _common(kafka: Kafka, client_id: str) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "client.id": client_id,
+        "log_level": 3,  # errors; the loops report what matters
+    }
+
+
+class Producer:
+    """Idempotent, all in-sync replicas, murmur2 by key; transactional where an id is given.
+
+    Args:
+        kafka: the cluster.
+        client_id: a name for the broker's logs.
+        transactional_id: stable for one worker; a second producer under it fences the first.
+    """
+
+    def __init__(self, kafka: Kafka, client_id: str, transactional_id: str = "") -> None:
+        config = _common(kafka, client_id) | {
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "message.max.bytes": LARGEST + 1024 * 1024,
+            "message.timeout.ms": kafka.message_timeout_ms,
+            "queue.buffering.max.messages": 100_000,
+        }
+        if transactional_id:
+            config |= {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": TRANSACTION_MS,
+                "message.timeout.ms": TRANSACTION_MS,
+            }
+        self.where = f"kafka {kafka.bootstrap_servers}"
+        self._reports: deque[Report] = deque()
+        self._producer = _build(ck.Producer, config | kafka.options, self.where)
+        if transactional_id:
+            try:
+                self._producer.init_transactions(REQUEST_S)
+            except ck.KafkaException as error:
+                _raise(self.where, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def produce(self, record: Record, token: object = None) -> bool:
+        """Queue a record; False when the queue is full. A `Report` with the token follows.
+
+        Raises:
+            Malformed: librdkafka refuses the record at once, for instance for its size.
+        """
+
+        def delivered(error: ck.KafkaError | None, _: ck.Message) -> None:
+            failure = None if error is None else translate(self.where, error)
+            self._reports.append(Report(token, failure))
+
+        try:
+            self._producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                on_delivery=delivered,
+                headers=list(record.headers) or None,
+            )
+        except BufferError:
+            return False
+        except ck.KafkaException as error:
+            _raise(f"{self.where} topic {record.topic}", error)
+        return True
+
+    def poll(self, timeout_s: float) -> list[Report]:
+        """The delivery reports since the last call; waits up to the time for the first."""
+        self._producer.poll(timeout_s)
+        reports, self._reports = self._reports, deque()
+        return list(reports)
+
+    def in_flight(self) -> int:
+        """Records that have no report yet."""
+        return len(self._producer)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        try:
+            self._producer.begin_transaction()
+        except ck.KafkaException as error:
+            _raise(self.where, error)
+
+    def commit(self, consumer: "Consumer", offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit the transaction with the consumer's next offsets in it.
+
+        Raises:
+            HaltereError: it was aborted; nothing of it is visible, and the offsets stand.
+        """
+        positions = [ck.TopicPartition(t, p, offset) for (t, p), offset in offsets.items()]
+        try:
+            if positions:
+                group = consumer._consumer.consumer_group_metadata()
+                self._producer.send_offsets_to_transaction(positions, group, REQUEST_S)
+            self._producer.commit_transaction(REQUEST_S)
+        except ck.KafkaException as error:
+            self.abort()
+            _raise(self.where, error)
+        failed = next((r.error for r in self.poll(0) if r.error), None)
+        if failed:
+            raise failed
+
+    def abort(self) -> None:
+        """Abort the transaction, if there is one that can be."""
+        try:
+            self._producer.abort_transaction(REQUEST_S)
+        except ck.KafkaException as error:
+            log.warning("%s: abort: %s", self.where, error.args[0].str())
+        self.poll(0)
+
+
+class Consumer:
+    """Reads committed records; offsets are committed when the caller says so, never by itself.
+
+    Args:
+        kafka: the cluster.
+        group: the consumer group; with none, `assign` partitions instead of `subscribe`.
+    """
+
+    def __init__(self, kafka: Kafka, group: str = "") -> None:
+        config = _common(kafka, group or "haltere") | {
+            "group.id": group or "haltere-none",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "session.timeout.ms": 10_000,
+            "fetch.wait.max.ms": 50,
+            "topic.metadata.refresh.interval.ms": 10_000,
+        }
+        self.where = f"kafka {kafka.bootstrap_servers}"
+        self._assigned: set[tuple[str, int]] = set()
+        self._revoked: set[tuple[str, int]] = set()
+        self._consumer = _build(ck.Consumer, config | kafka.options, self.where)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group; `changes` tells what it is given."""
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
+        )
+
+    def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Read these partitions from these offsets, without a group."""
+        self._consumer.assign([ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()])
+
+    def seek(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Go on from these offsets in assigned partitions."""
+        for (topic, partition), offset in offsets.items():
+            self._consumer.seek(ck.TopicPartition(topic, partition, offset))
+
+    def fetch(self, maximum: int, timeout_s: float) -> list[Fetched]:
+        """Up to ``maximum`` records; waits for the first, then takes what is there.
+
+        Raises:
+            HaltereError: what librdkafka reports in place of a record.
+        """
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and maximum > 1:
+            messages += self._consumer.consume(maximum - 1, 0.002)
+        return [self._fetched(message) for message in messages]
+
+    def changes(self) -> Changes:
+        """Partitions assigned and revoked since the last call."""
+        changes = Changes(frozenset(self._assigned), frozenset(self._revoked))
+        self._assigned, self._revoked = set(), set()
+        return changes
+
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit the next offset to read of each partition."""
+        positions = [ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()]
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=False)
+        except ck.KafkaException as error:
+            _raise(self.where, error)
+
+    def ends(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
+        """First and next offset of every partition of a topic.
+
+        Raises:
+            Unavailable: the broker does not answer, or the topic does not exist.
+        """
+        try:
+            partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
+            return {
+                (topic, p): self._consumer.get_watermark_offsets(
+                    ck.TopicPartition(topic, p), REQUEST_S
+                )
+                for p in partitions
+            }
+        except ck.KafkaException as error:
+            _raise(self.where, error)
+        raise Unavailable(self.where, f"the topic {topic}", "no such topic")
+
+    def lag(self) -> int:
+        """Records between the position and the last known end, over assigned partitions."""
+        behind = 0
+        for place in self._consumer.position(self._consumer.assignment()):
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            behind += max(0, high - (place.offset if place.offset >= 0 else low))
+        return behind
+
+    def _assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._assigned |= {(p.topic, p.partition) for p in partitions}
+
+    def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._revoked |= {(p.topic, p.partition) for p in partitions}
+
+    def _fetched(self, m: ck.Message) -> Fetched:
+        error = m.error()
+        if error is not None:
+            raise translate(self.where, error)
+        return Fetched(
+            m.topic() or "",
+            m.partition() or 0,
+            m.offset() or 0,
+            m.timestamp()[1],
+            m.key() or b"",
+            m.value() or b"",
+            tuple(m.headers() or ()),
+        )
+
+
+def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
+    """Create what is missing.
+
+    Raises:
+        Unavailable: no broker answers.
+        Misconfigured: a topic exists with another number of partitions, or may not be created.
+    """
+    where = f"kafka {kafka.bootstrap_servers}"
+    admin = _build(AdminClient, _common(kafka, "haltere-admin") | kafka.options, where)
+    try:
+        existing = admin.list_topics(timeout=timeout_s).topics
+    except ck.KafkaException as error:
+        _raise(where, error)
+    wanted = topics(kafka)
+    for topic in wanted:
+        found = existing.get(topic.name)
+        if found is not None and len(found.partitions) != topic.partitions:
+            raise Misconfigured(
+                f"{where} topic {topic.name}",
+                f"{topic.partitions} partitions",
+                f"{len(found.partitions)}",
+                "set kafka.partitions to what the topic has, or another kafka.prefix",
+            )
+    missing = [
+        NewTopic(t.name, t.partitions, kafka.replication, config=t.config)
+        for t in wanted
+        if t.name not in existing
+    ]
+    _await_created(where, admin.create_topics(missing).values() if missing else ())
+
+
+def _await_created(where: str, futures: Iterable[Any]) -> None:
+    for future in futures:
+        try:
+            future.result(REQUEST_S)
+        except ck.KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was quicker
+                _raise(where, error)
+
+
+def _build(kind: Any, config: dict[str, Any], where: str) -> Any:
+    try:
+        return kind(config)
+    except ck.KafkaException as error:
+        raise Misconfigured(where, "options that librdkafka knows", str(error)) from None
