@@ -136,7 +136,17 @@ class DeadLetter:
     retain: bool = False
 
 
-Contract = Reading | Score | Alert | Command | ModelCard | DeadLetter
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """All that ``score`` knows of one device after the reading at ``offset``."""
+
+    device: str
+    device_class: str
+    offset: int  # in the partition of the readings that the state's partition stands for
+    snapshot: bytes
+
+
+Contract = Reading | Score | Alert | Command | ModelCard | DeadLetter | DeviceState
 
 
 @dataclass(frozen=True, slots=True)

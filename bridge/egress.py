@@ -60,7 +60,7 @@ class Egress:
         place = self._lines[record.topic, record.partition].enter(record.offset)
         kind, name = self._kinds[record.topic]
         try:
-            verdict = wire.decode(kind, record.value)
+            verdict: Alert | Command = wire.decode(kind, record.value or b"")
             target = topic_of(verdict.device, name)
         except Malformed as error:
             self._skip(place, "malformed")

@@ -53,8 +53,7 @@ class Fetched:
     offset: int
     timestamp: int  # ms, of the record: the reception
     key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...] = ()
+    value: bytes | None  # None: deleted, in a compacted topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +215,14 @@ class Consumer:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "session.timeout.ms": 10_000,
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
             "topic.metadata.refresh.interval.ms": 10_000,
         }
         self.where = f"kafka {kafka.bootstrap_servers}"
         self._assigned: set[tuple[str, int]] = set()
         self._revoked: set[tuple[str, int]] = set()
+        self._ended: set[tuple[str, int]] = set()
         self._consumer = _build(ck.Consumer, config | kafka.options, self.where)
 
     def __enter__(self) -> Self:
@@ -243,6 +244,7 @@ class Consumer:
 
     def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Read these partitions from these offsets, without a group."""
+        self._ended.clear()
         self._consumer.assign([ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()])
 
     def seek(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -254,12 +256,24 @@ class Consumer:
         """Up to ``maximum`` records; waits for the first, then takes what is there.
 
         Raises:
-            HaltereError: what librdkafka reports in place of a record.
+            HaltereError: the group or the topic is refused. Of a broker that is away nothing is
+                raised: librdkafka comes back to it.
         """
         messages = self._consumer.consume(1, timeout_s)
         if messages and maximum > 1:
             messages += self._consumer.consume(maximum - 1, 0.002)
-        return [self._fetched(message) for message in messages]
+        return [record for message in messages if (record := self._fetched(message))]
+
+    def read_all(self, topic: str, partitions: Sequence[int]) -> list[Fetched]:
+        """Every committed record of these partitions up to the end that is reached first.
+
+        Takes the place of whatever was assigned.
+        """
+        self.assign({(topic, p): EARLIEST for p in partitions})
+        records: list[Fetched] = []
+        while len(self._ended) < len(partitions):
+            records += self.fetch(10_000, 1.0)
+        return records
 
     def changes(self) -> Changes:
         """Partitions assigned and revoked since the last call."""
@@ -307,19 +321,17 @@ class Consumer:
     def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._revoked |= {(p.topic, p.partition) for p in partitions}
 
-    def _fetched(self, m: ck.Message) -> Fetched:
+    def _fetched(self, m: ck.Message) -> Fetched | None:
         error = m.error()
-        if error is not None:
+        topic, partition = m.topic() or "", m.partition() or 0
+        if error is None:
+            value, key = m.value(), m.key() or b""
+            return Fetched(topic, partition, m.offset() or 0, m.timestamp()[1], key, value)
+        if error.name() == "_PARTITION_EOF":
+            self._ended.add((topic, partition))
+        elif not error.retriable() and FAMILIES.get(error.name()) is not Unavailable:
             raise translate(self.where, error)
-        return Fetched(
-            m.topic() or "",
-            m.partition() or 0,
-            m.offset() or 0,
-            m.timestamp()[1],
-            m.key() or b"",
-            m.value() or b"",
-            tuple(m.headers() or ()),
-        )
+        return None
 
 
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:

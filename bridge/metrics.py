@@ -1,6 +1,6 @@
 """Prometheus counters and the health of one process, over HTTP. Owns prometheus_client.
 
-``/metrics`` is Prometheus text; ``/healthz`` is 200 while the loop beats; ``/readyz`` is 200 once it
+``/metrics`` is Prometheus text, ``/healthz`` is 200 while the loop beats, ``/readyz`` once it
 is connected to its brokers. No decisions: the loop says what is so.
 """
 

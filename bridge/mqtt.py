@@ -1,4 +1,4 @@
-"""The only file that knows paho: deliveries in, publishes out, one connection that survives its broker.
+"""The only file that knows paho: deliveries in, publishes out, over one lasting connection.
 
 No decisions and no callbacks above this file. The network thread never waits for anybody: it
 appends deliveries to a queue, whose length the broker bounds by the unacknowledged window.
@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -100,7 +101,7 @@ class Connection:
     def _build(self) -> paho.Client:
         five = self._mqtt.version == "5"
         client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             clean_session=None if five else self._clean,
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
@@ -156,7 +157,7 @@ class Connection:
     def _start(self) -> None:
         options: dict[str, Any] = {}
         if self._mqtt.version == "5":
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.ReceiveMaximum = self._mqtt.receive_maximum
             properties.SessionExpiryInterval = 0 if self._clean else self._mqtt.session_expiry_s
             options = {"clean_start": self._clean, "properties": properties}
@@ -275,7 +276,7 @@ class Connection:
             topic = packet._topic.decode("utf-8", "replace")
         received = time.time_ns() // 1000
         message = Message(
-            topic, packet.payload, received, packet.qos, packet.retain, bool(packet.dup)
+            topic, bytes(packet.payload), received, packet.qos, packet.retain, bool(packet.dup)
         )
         with self._lock:
             self._inbox.append(Delivery(message, self, self._epoch, packet.mid))

@@ -64,7 +64,7 @@ class Metrics(Section):
 
 
 class Route(Section):
-    """Which topics name which site, class and device, by named parts: ``plant/{site}/{device}/+``."""
+    """Topics that name site, class and device by their parts: ``plant/{site}/{device}/+``."""
 
     topic: Annotated[str, Field(min_length=1)]
 
@@ -83,8 +83,7 @@ class Score(Section):
 
     warmup: Annotated[int, Field(ge=10)] = 60  # readings of a device before it can raise alerts
     lateness_s: Annotated[float, Field(ge=0)] = 10.0  # a reading later than this goes to `late`
-    alarms_per_day: Annotated[float, Field(gt=0)] = 1.0  # the budget of false alarms of a device
-    episode_s: Annotated[float, Field(ge=0)] = 60.0  # quiet time that ends an episode
+    episode_s: Annotated[float, Field(ge=0)] = 20.0  # quiet time that ends an episode
 
 
 class Egress(Section):

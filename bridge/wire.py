@@ -26,6 +26,7 @@ from bridge.contracts import (
     Command,
     Contract,
     DeadLetter,
+    DeviceState,
     ModelCard,
     Position,
     Reading,
@@ -33,7 +34,7 @@ from bridge.contracts import (
 )
 from bridge.errors import Malformed
 
-C = TypeVar("C", Reading, Score, Alert, Command, ModelCard, DeadLetter)
+C = TypeVar("C", bound=Contract)
 STRINGS = {"type": "array", "items": "string"}
 DOUBLES = {"type": "array", "items": "double"}
 OPTIONAL = ["null", "double"]
@@ -130,6 +131,13 @@ SCHEMAS: dict[type[Contract], dict[str, Any]] = {
         qos="int",
         retain="boolean",
     ),
+    DeviceState: _record(
+        "DeviceState",
+        device="string",
+        device_class="string",
+        offset="long",
+        snapshot="bytes",
+    ),
 }
 _PARSED = {kind: fastavro.parse_schema(dict(schema)) for kind, schema in SCHEMAS.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in SCHEMAS}
@@ -187,13 +195,13 @@ class Encoder:
         return b"".join(
             (
                 prefix,
-                _long(r.time),
-                _long(r.received),
+                zigzag(r.time),
+                zigzag(r.received),
                 _string(r.id),
-                _long(count) + struct.pack(f"<{count}d", *r.values) + b"\0" if count else b"\0",
+                zigzag(count) + struct.pack(f"<{count}d", *r.values) + b"\0" if count else b"\0",
                 _strings(r.state_values) if r.state_values else b"\0",
                 _position(r.position) if r.position else b"\0",
-                _long(r.quality),
+                zigzag(r.quality),
             )
         )
 
@@ -245,7 +253,7 @@ def _build(kind: type[C], row: Any) -> C:
     for name, value in arguments.items():
         if isinstance(value, list):
             arguments[name] = tuple(value)
-        elif isinstance(value, str) and name in ("payload", "weights"):
+        elif isinstance(value, str) and name in ("payload", "weights", "snapshot"):
             arguments[name] = base64.b64decode(value)
     if isinstance(arguments.get("position"), dict):
         arguments["position"] = Position(**arguments["position"])
@@ -261,7 +269,8 @@ def _base64(value: object) -> str:
 # Avro primitives (Avro 1.12, "Binary Encoding").
 
 
-def _long(n: int) -> bytes:
+def zigzag(n: int) -> bytes:
+    """An Avro int or long."""
     n = (n << 1) ^ (n >> 63)
     if n < 128:  # noqa: PLR2004
         return bytes((n,))
@@ -275,13 +284,13 @@ def _long(n: int) -> bytes:
 
 def _string(text: str) -> bytes:
     data = text.encode()
-    return _long(len(data)) + data
+    return zigzag(len(data)) + data
 
 
 def _strings(texts: tuple[str, ...]) -> bytes:
     if not texts:
         return b"\0"
-    return _long(len(texts)) + b"".join(map(_string, texts)) + b"\0"
+    return zigzag(len(texts)) + b"".join(map(_string, texts)) + b"\0"
 
 
 def _optional(value: float | None) -> bytes:
@@ -296,4 +305,4 @@ def _position(p: Position) -> bytes:
 def _constant(r: Reading) -> bytes:
     words = _string(r.device) + _string(r.device_class) + _string(r.source)
     lists = _strings(r.channels) + _strings(r.units) + _strings(r.states)
-    return words + lists + _long(layout(r.channels))
+    return words + lists + zigzag(layout(r.channels))

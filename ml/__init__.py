@@ -1,0 +1,1 @@
+"""Kafka <-> TensorFlow. Never speaks MQTT."""
