@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 MICROS = 1_000_000  # microseconds in a second
+CHAMPION = b"champion/"  # key of the record that names the version in use, before the class
 
 
 class Quality(IntFlag):

@@ -135,9 +135,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         _drain(egress, consumer)
 
 
-def _step(
-    egress: Egress, consumer: Consumer, connection: Connection, telemetry: Telemetry
-) -> None:
+def _step(egress: Egress, consumer: Consumer, connection: Connection, telemetry: Telemetry) -> None:
     room = WINDOW - egress.pending()
     for record in consumer.fetch(min(BATCH, room), WAIT_S) if room > 0 else ():
         egress.take(record)
@@ -161,4 +159,3 @@ def _drain(egress: Egress, consumer: Consumer) -> None:
         _commit(egress, consumer)
         time.sleep(0.01)
     _commit(egress, consumer)
-

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_MS = 10_000
 REQUEST_S = 30.0  # for one request to the brokers
-EARLIEST = ck.OFFSET_BEGINNING
+EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def translate(where: str, error: ck.KafkaError) -> HaltereError:
     return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
 
 
-def _raise(where: str, error: ck.KafkaException) -> None:
+def _raise(where: str, error: ck.KafkaException) -> NoReturn:
     raise translate(where, error.args[0]) from None
 
 
@@ -334,6 +334,19 @@ class Consumer:
         return None
 
 
+def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
+    """How many partitions each topic of the cluster has.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    try:
+        found = _admin(kafka).list_topics(timeout=timeout_s).topics
+    except ck.KafkaException as error:
+        _raise(f"kafka {kafka.bootstrap_servers}", error)
+    return {name: len(topic.partitions) for name, topic in found.items()}
+
+
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
     """Create what is missing.
 
@@ -341,20 +354,14 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
         Unavailable: no broker answers.
         Misconfigured: a topic exists with another number of partitions, or may not be created.
     """
-    where = f"kafka {kafka.bootstrap_servers}"
-    admin = _build(AdminClient, _common(kafka, "haltere-admin") | kafka.options, where)
-    try:
-        existing = admin.list_topics(timeout=timeout_s).topics
-    except ck.KafkaException as error:
-        _raise(where, error)
+    existing = partitions(kafka, timeout_s)
     wanted = topics(kafka)
     for topic in wanted:
-        found = existing.get(topic.name)
-        if found is not None and len(found.partitions) != topic.partitions:
+        if existing.get(topic.name, topic.partitions) != topic.partitions:
             raise Misconfigured(
-                f"{where} topic {topic.name}",
+                f"kafka {kafka.bootstrap_servers} topic {topic.name}",
                 f"{topic.partitions} partitions",
-                f"{len(found.partitions)}",
+                f"{existing[topic.name]}",
                 "set kafka.partitions to what the topic has, or another kafka.prefix",
             )
     missing = [
@@ -362,7 +369,15 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
         for t in wanted
         if t.name not in existing
     ]
-    _await_created(where, admin.create_topics(missing).values() if missing else ())
+    if missing:
+        admin = _admin(kafka)  # its requests end with it
+        created = admin.create_topics(missing)
+        _await_created(f"kafka {kafka.bootstrap_servers}", created.values())
+
+
+def _admin(kafka: Kafka) -> Any:
+    where = f"kafka {kafka.bootstrap_servers}"
+    return _build(AdminClient, _common(kafka, "haltere-admin") | kafka.options, where)
 
 
 def _await_created(where: str, futures: Iterable[Any]) -> None:

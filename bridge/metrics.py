@@ -85,9 +85,7 @@ class Server:
         self._http: ThreadingHTTPServer | None = None
         if metrics.port:
             try:
-                self._http = ThreadingHTTPServer(
-                    (metrics.host, metrics.port), _handler(telemetry)
-                )
+                self._http = ThreadingHTTPServer((metrics.host, metrics.port), _handler(telemetry))
             except OSError as error:
                 raise Misconfigured(
                     f"metrics.port {metrics.port}",

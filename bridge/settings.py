@@ -106,7 +106,7 @@ class Settings(Section):
     train: Train = Train()
     score: Score = Score()
     egress: Egress = Egress()
-    route: tuple[Route, ...] = ()
+    route: tuple[Route, ...] = (Route(topic="fleet/{class}/{device}/telemetry"),)
     wire: Literal["avro", "json"] = "avro"
 
 

@@ -141,7 +141,7 @@ def replay_programme(recording: Recording, speed: float, begin: int) -> Programm
         recording.pace(speed, begin),
         recording.fault_at,
         recording.about(),
-        listens=False,
+        listens=True,
     )
 
 

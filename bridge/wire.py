@@ -162,9 +162,7 @@ class Encoder:
         ids: the registry's schema id of each contract, where there is a registry.
     """
 
-    def __init__(
-        self, form: str = "avro", ids: Mapping[type[Contract], int] | None = None
-    ) -> None:
+    def __init__(self, form: str = "avro", ids: Mapping[type[Contract], int] | None = None) -> None:
         self._frames = dict(SINGLE_OBJECT)
         for kind, identifier in (ids or {}).items():
             self._frames[kind] = struct.pack(">bI", 0, identifier)

@@ -15,16 +15,24 @@ from bridge.settings import Score
 from ml.state import Field, Table
 
 REASONS = ("spike", "level", "drift", "noise", "stuck", "dropout")
-LIMITS = np.array([4.7, 5.5, 6.2, 5.8, 9.5, 9.5])  # spreads, spreads, sigma, variance, nats, nats
+LIMITS = np.array([4.9, 6.0, 4.6, 9.0, 11.0, 9.5])  # spreads, spreads, sigma, variance, nats, nats
 DRIFT = 1 / 12  # weight of a new value in the mean that the drift test watches
 NOISE = 1 / 8  # and in the mean square that the noise test watches
-SETTLE = 60  # values over which the drift's own spread is learned
+SETTLE = 120  # values over which the autocorrelation of a level is learned
+TRUST = 100.0  # values of a device's own that weigh as much as what is usual in its class
+WHITE = DRIFT / (2.0 - DRIFT)  # variance of the running mean of white noise
+CAUTION = 1.4  # the drift test of version 0, which knows no class, is so much less sensitive
+CALM, YOUNG = 2.0, 30  # sigma; judged readings
+DOUBT = 1.0  # standard errors added to an autocorrelation
+TRUST_SPREAD = 30.0  # the same for the spread of its innovations
 QUIET = 0.8  # a device's limit stays so far above what is usual for it: limit * QUIET = usual peak
 RISE, FALL = 0.02, 0.0002  # of the usual peak, per reading above and below it
 
 FIELDS = {
     "drift": Field("c"),
-    "drift_spread": Field("c", start=DRIFT / (2 - DRIFT)),  # variance of the mean of white noise
+    "before": Field("c"),  # level of the reading before
+    "power": Field("c", start=1.0),  # mean square of the level
+    "echo": Field("c"),  # mean product of a level and the one before
     "noise": Field("c", start=1.0),
     "judged": Field("c"),
     "repeats": Field("c"),  # in a row
@@ -48,6 +56,28 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual in a class: variances by channel, medians over its devices; (channels,)."""
+
+    innovation: np.ndarray
+    power: np.ndarray
+    echo: np.ndarray
+
+
+def usual(table: Table, least: int = 20) -> Usual:
+    """What is usual over the devices that have ``least`` judged readings; NaN where none has."""
+    rows = np.fromiter(table.devices.values(), np.int64, len(table.devices))
+    known = table["judged"][rows] >= least
+    names = ("innovation_spread", "power", "echo")
+    return Usual(*(_median(table[name][rows], known) for name in names))
+
+
+def _median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    columns = zip(values.T, known.T, strict=True)
+    return np.array([np.median(v[k]) if k.any() else np.nan for v, k in columns])
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The residuals of n readings, (n, channels)."""
 
@@ -56,6 +86,7 @@ class Evidence:
     scored: np.ndarray  # bool
     innovation: np.ndarray  # spreads
     level: np.ndarray  # spreads, less what the model forecast
+    usual: Usual | None = None  # from the model version, None in version 0
 
 
 def decide(table: Table, at: np.ndarray, e: Evidence, time: np.ndarray, to: Score) -> Verdicts:
@@ -87,30 +118,69 @@ def decide(table: Table, at: np.ndarray, e: Evidence, time: np.ndarray, to: Scor
 
 def _tests(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
     seen = table["count"][at][:, None] + 1.5
-    drift = np.where(e.scored, _mean(table["drift"][at], np.clip(e.level, -4, 4), DRIFT), 0.0)
-    spread = table["drift_spread"][at]
-    least = DRIFT / (2 - DRIFT)
-    judged = table["judged"][at]
-    square = np.clip(e.innovation, -6, 6) ** 2
+    level = np.clip(e.level, -4, 4)
+    innovation = _innovation(table, at, e)
+    drift = np.where(e.scored, _mean(table["drift"][at], level, DRIFT), table["drift"][at])
+    drifted = drift / np.sqrt(_drift_variance(table, at, e.usual))
+    square = np.clip(innovation, -6, 6) ** 2
     noise = np.where(e.scored, _mean(table["noise"][at], square, NOISE), table["noise"][at])
     repeats = np.where(e.repeats, table["repeats"][at] + 1, 0)
     gaps = np.where(e.known, 0, table["gaps"][at] + 1)
     stuck = repeats * -np.log((table["repeated"][at] + 0.5) / seen)
     dropout = gaps * -np.log((table["missing"][at] + 0.5) / seen)
-    weight = 1.0 / np.minimum(judged + 1.0, SETTLE)
-    moved = spread + weight * (np.minimum(drift**2, 9.0 * spread) - spread)
-    tests = (
-        *(e.innovation, e.level, drift / np.sqrt(np.maximum(least, spread))),
-        *(np.where(e.scored, noise, 0.0), np.maximum(stuck, 0.0), np.maximum(dropout, 0.0)),
-    )
-    table["drift"][at] = np.where(e.scored, drift, table["drift"][at])
-    table["drift_spread"][at] = np.where(e.scored, moved, spread)
-    table["noise"][at] = noise
-    table["judged"][at] = judged + e.scored
+    _listen(table, at, level, drifted, e.scored)
+    table["drift"][at], table["noise"][at] = drift, noise
     table["repeats"][at], table["gaps"][at] = repeats, gaps
     table["repeated"][at] += e.repeats
     table["missing"][at] += ~e.known
-    return np.stack(tests)
+    gaussian = (np.where(e.scored, test, 0.0) for test in (innovation, e.level, drifted, noise))
+    return np.stack((*gaussian, np.maximum(stuck, 0.0), np.maximum(dropout, 0.0)))
+
+
+def _drift_variance(table: Table, at: np.ndarray, usual: Usual | None) -> np.ndarray:
+    """Variance of the drift's running mean if the level is an AR(1) process; (n, channels).
+
+    With weight w and autocorrelation r it is power * w / (2 - w) * (1 + (1-w) r) / (1 - (1-w) r).
+    A device counts as at least as restless as is usual in its class.
+    """
+    judged, power, echo = (table[name][at] for name in ("judged", "power", "echo"))
+    variance = _restless(power, echo / power + DOUBT / np.sqrt(judged + 1.0))
+    if usual is None:
+        return CAUTION**2 * variance
+    return np.fmax(variance, _restless(usual.power, usual.echo / usual.power))
+
+
+def _restless(power: np.ndarray, autocorrelation: np.ndarray) -> np.ndarray:
+    held = (1.0 - DRIFT) * np.clip(autocorrelation, 0.0, 0.995)
+    return np.asarray(WHITE * np.maximum(power, 0.5) * ((1.0 + held) / (1.0 - held)) ** 2)
+
+
+def _listen(
+    table: Table, at: np.ndarray, level: np.ndarray, drifted: np.ndarray, scored: np.ndarray
+) -> None:
+    """Learn how a level hangs together with the one before; hardly from what may be a drift."""
+    judged = table["judged"][at]
+    calm = (np.abs(drifted) < CALM) | (judged < YOUNG)
+    weight = np.where(calm, 1.0, 0.1) / np.minimum(judged + 1.0, SETTLE)
+    for name, value in (("power", level**2), ("echo", level * table["before"][at])):
+        table[name][at] += np.where(scored, weight * (value - table[name][at]), 0.0)
+    table["before"][at] = np.where(scored, level, table["before"][at])
+    table["judged"][at] = judged + scored
+
+
+def _innovation(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
+    """Innovations in spreads, where a device's own spread may be too young, in the class's."""
+    if e.usual is None:
+        return e.innovation
+    own = table["innovation_spread"][at]
+    spread = _blend(e.usual.innovation, own, table["judged"][at], TRUST_SPREAD)
+    share = np.divide(own, spread, out=np.ones_like(own), where=spread > 0)
+    return e.innovation * np.sqrt(np.minimum(share, 1.0))
+
+
+def _blend(usual: np.ndarray, own: np.ndarray, seen: np.ndarray, trust: float) -> np.ndarray:
+    known = np.where(np.isnan(usual), own, usual)
+    return np.asarray((trust * known + seen * own) / (trust + seen))
 
 
 def _mean(before: np.ndarray, new: np.ndarray, weight: float) -> np.ndarray:

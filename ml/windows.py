@@ -68,7 +68,9 @@ class Homes:
             yield Round(home, np.asarray(rows, np.int64))
 
 
-def arrive(table: Table, at: np.ndarray, batch: Columns, round_: Round, lateness_s: float) -> np.ndarray:
+def arrive(
+    table: Table, at: np.ndarray, batch: Columns, round_: Round, lateness_s: float
+) -> np.ndarray:
     """What each reading of the round is; moves the watermarks.
 
     Args:

@@ -1,0 +1,103 @@
+"""What ``haltere check`` and ``haltere explain`` tell: the configuration tried, a message explained."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bridge import kafka
+from bridge.contracts import DeadLetter, Message
+from bridge.errors import HaltereError
+from bridge.mqtt import Connection
+from bridge.normalise import Accepted, Explanation, Ignored, Normaliser
+from bridge.settings import Settings
+from bridge.topics import topics
+
+CONNECT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried."""
+
+    what: str
+    result: str
+    error: HaltereError | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.error or self.result}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "ok": self.error is None, "says": str(self.error or self.result)}
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Try the configuration's brokers; nothing is changed in them."""
+    routes = ", ".join(route.topic for route in settings.route) or "none"
+    return [
+        Finding("settings", f"read; routes: {routes}"),
+        _try(f"mqtt {settings.mqtt.host}:{settings.mqtt.port}", lambda: _mqtt(settings)),
+        _try(f"kafka {settings.kafka.bootstrap_servers}", lambda: _kafka(settings)),
+    ]
+
+
+def _try(what: str, trial: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, trial())
+    except HaltereError as error:
+        return Finding(what, "", error)
+
+
+def _mqtt(settings: Settings) -> str:
+    with Connection(settings.mqtt, f"{settings.mqtt.client_id}-check", clean=True) as connection:
+        connection.connect(CONNECT_S)
+        connection.subscribe(settings.mqtt.filters, CONNECT_S)
+    return f"answers, MQTT {settings.mqtt.version}, grants {', '.join(settings.mqtt.filters)}"
+
+
+def _kafka(settings: Settings) -> str:
+    existing = kafka.partitions(settings.kafka, CONNECT_S)
+    missing = [topic.name for topic in topics(settings.kafka) if topic.name not in existing]
+    return f"answers; topics to create: {', '.join(missing) or 'none'}"
+
+
+def explained(settings: Settings, topic: str, payload: bytes, as_json: bool) -> str:
+    """What becomes of a message, for a person or a program."""
+    told = Normaliser(settings.route).explain(Message(topic, payload, received=0))
+    return json.dumps(_structured(told)) if as_json else "\n".join(_lines(told))
+
+
+def _structured(told: Explanation) -> dict[str, Any]:
+    fields = [asdict(field) for field in told.fields]
+    base = {"format": told.format, "why": told.why, "fields": fields}
+    match told.outcome:
+        case Accepted(readings=readings):
+            return base | {"outcome": "readings", "readings": len(readings)}
+        case Ignored(reason=reason):
+            return base | {"outcome": "ignored", "reason": reason}
+        case DeadLetter() as letter:
+            keys = ("stage", "path", "expected", "received")
+            return base | {"outcome": "dead letter"} | {k: getattr(letter, k) for k in keys}
+
+
+def _lines(told: Explanation) -> list[str]:
+    lines = [f"format: {told.format}, because {told.why}"]
+    for f in told.fields:
+        place = f" at {f.position[0]}, {f.position[1]}" if f.position else ""
+        result = f"{f.name} = {f.value} {f.unit}".rstrip() if f.name else "no channel"
+        note = f" ({f.note})" if f.note else ""
+        lines.append(f"  {f.path} {f.sent} -> {result}{place}{note}")
+    match told.outcome:
+        case Accepted(readings=readings):
+            lines += [
+                f"reading of device {r.device}, class {r.device_class}, time {r.time} us"
+                for r in readings
+            ]
+        case Ignored(reason=reason):
+            lines.append(f"ignored: {reason}")
+        case DeadLetter() as letter:
+            lines.append(
+                f"dead letter: {letter.stage}: {letter.path}: expected {letter.expected}, "
+                f"received {letter.received}"
+            )
+    return lines

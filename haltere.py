@@ -1,0 +1,342 @@
+"""The command: the only file that knows both halves; imports each inside its subcommand."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
+from bridge.settings import Settings, load
+
+if TYPE_CHECKING:
+    from bridge.metrics import Telemetry
+
+    Loop = Callable[[Settings, Event, Telemetry], None]
+
+log = logging.getLogger("haltere")
+
+EXITS: dict[type[HaltereError], int] = {Malformed: 1, Misconfigured: 2, Unavailable: 3, Fenced: 4}
+RETRY_S = (1.0, 10.0)  # between two attempts to reach a broker, doubling
+DEFAULT_CONFIG = Path("haltere.toml")
+
+app = typer.Typer(
+    name="haltere",
+    help="MQTT to Kafka to TensorFlow and back to the devices, without losing a message.",
+    epilog="Begin with: haltere demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="haltere.toml; HALTERE_* go on top")
+]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
+
+
+def settings(config: Path | None) -> Settings:
+    """The settings of this run: the file that was named, else haltere.toml if it is here."""
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    return load(config, os.environ)
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    return stop
+
+
+def serve(name: str, config: Path | None, loop: "Loop") -> None:
+    """Run a loop until told to stop; begin again while a broker is away."""
+    from bridge.metrics import Server, Telemetry  # noqa: PLC0415
+
+    told = settings(config)
+    logging.basicConfig(format=f"%(asctime)s {name} %(levelname)s %(message)s", level="INFO")
+    stop, telemetry, wait_s = stop_on_signals(), Telemetry(name), RETRY_S[0]
+    with Server(told.metrics, telemetry):
+        while not stop.is_set():
+            try:
+                loop(told, stop, telemetry)
+            except Unavailable as error:
+                log.warning("%s; trying again in %.0f s", error, wait_s)
+                telemetry.ready = False
+                telemetry.beat()
+                stop.wait(wait_s)
+                wait_s = min(2 * wait_s, RETRY_S[1])
+
+
+@app.command()
+def ingest(config: Config = None) -> None:
+    """MQTT -> Kafka: every message becomes readings or a dead letter.
+
+    Example: HALTERE_MQTT_FILTERS='fleet/#' haltere ingest
+    """
+    from bridge.ingest import run  # noqa: PLC0415
+
+    serve("ingest", config, run)
+
+
+@app.command()
+def egress(config: Config = None) -> None:
+    """Kafka -> MQTT: alerts and commands to the devices.
+
+    Example: haltere egress -c haltere.toml
+    """
+    from bridge.egress import run  # noqa: PLC0415
+
+    serve("egress", config, run)
+
+
+@app.command()
+def train(config: Config = None) -> None:
+    """Readings -> models: learn online, publish versions.
+
+    Example: haltere train
+    """
+    needs_ml()
+    from ml.train import run  # noqa: PLC0415
+
+    serve("train", config, run)
+
+
+@app.command()
+def score(config: Config = None) -> None:
+    """Readings -> scores and alerts, exactly once.
+
+    Example: haltere score
+    """
+    needs_ml()
+    from ml.score import run  # noqa: PLC0415
+
+    serve("score", config, run)
+
+
+def needs_ml() -> None:
+    """Say at once that the ml half is not installed."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    if any(find_spec(name) is None for name in ("tensorflow", "polars")):
+        raise Misconfigured(
+            "this installation",
+            "the ml extra",
+            "neither TensorFlow nor polars",
+            "pip install 'haltere[ml]'",
+        )
+
+
+@app.command()
+def brokers(
+    folder: Annotated[Path | None, typer.Option(help="keep their data here")] = None,
+    kafka_port: Annotated[int | None, typer.Option(help="default: a free one")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="default: a free one")] = None,
+) -> None:
+    """Start real brokers on this machine, for a first try, and print how to connect.
+
+    Example: haltere brokers --kafka-port 9092 --mqtt-port 1883
+    """
+    import tempfile  # noqa: PLC0415
+
+    from bridge.brokers import embedded  # noqa: PLC0415
+
+    stop = stop_on_signals()
+    with tempfile.TemporaryDirectory(prefix="haltere-") as temporary:
+        where = folder or Path(temporary)
+        with embedded(where, say, kafka_port, mqtt_port) as both:
+            at = both.mqtt.endpoint
+            print(f"export HALTERE_KAFKA_BOOTSTRAP_SERVERS={both.kafka.bootstrap_servers}")
+            print(f"export HALTERE_MQTT_HOST={at.host} HALTERE_MQTT_PORT={at.port}")
+            print(f"export HALTERE_MQTT_VERSION={both.mqtt.version}", flush=True)
+            say("copy these lines into another terminal; Ctrl-C stops both brokers")
+            while not stop.wait(1.0):
+                if not (both.kafka.alive() and both.mqtt.alive()):
+                    raise Unavailable("embedded brokers", "both alive", "one has ended")
+
+
+@app.command()
+def simulate(  # noqa: PLR0913  each is an option of the command line
+    config: Config = None,
+    devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 20,
+    rate: Annotated[float, typer.Option(help="messages a second and device")] = 1.0,
+    minutes: Annotated[float, typer.Option(help="how long")] = 10.0,
+    seed: Annotated[int, typer.Option(help="the same seed, the same fleet")] = 1,
+    out: Annotated[Path, typer.Option(help="folder of sent, alerts, labels")] = Path("fleet"),
+    replay: Annotated[Path | None, typer.Option(help="a CSV file to play as a device")] = None,
+    device: Annotated[str, typer.Option(help="its name, with --replay")] = "replay-1",
+    speed: Annotated[float, typer.Option(help="times real time, with --replay")] = 1.0,
+    listen: Annotated[float, typer.Option(help="seconds to hear alerts after the end")] = 5.0,
+) -> None:
+    """Publish a labelled fleet, or a recorded file, and listen to its alerts.
+
+    Example: haltere simulate --devices 50 --minutes 3
+
+    Example: haltere simulate --replay recording.csv --device pump-9 --speed 60
+    """
+    from bridge import simulator  # noqa: PLC0415
+    from bridge.fleet import Plan  # noqa: PLC0415
+    from bridge.replay import open_recording  # noqa: PLC0415
+
+    told = settings(config)
+    stop = stop_on_signals()
+    files = simulator.Outputs(out, Listener(stop, listen, out / "done"))
+    start = simulator.now_micros()
+    if replay:
+        recording = open_recording(replay, device)
+        for complaint in recording.complaints:
+            say(str(complaint))
+        programme = simulator.replay_programme(recording, speed, start)
+    else:
+        plan = Plan(seed=seed, devices=devices, start=start, duration_s=60 * minutes, rate_hz=rate)
+        programme = simulator.fleet_programme(plan)
+    stats = simulator.publish(programme, told.mqtt, files, stop)
+    say(f"published {stats.published}, acknowledged {stats.acknowledged}, alerts {stats.alerts}")
+
+
+class Listener:
+    """Shows the counters of a simulation; after its last PUBACK it listens on, then stops."""
+
+    def __init__(self, stop: Event, seconds: float, done: Path) -> None:
+        self._stop = stop
+        self._left = seconds
+        self._done = done  # a file that appears when everything is acknowledged
+
+    def __call__(self, stats: Any) -> None:
+        if sys.stderr.isatty():
+            counters = f"published {stats.published}, alerts {stats.alerts}"
+            print(f"\r{counters}", end="", file=sys.stderr, flush=True)
+        if stats.done and not stats.in_flight:
+            self._done.touch()
+            self._left -= 1.0  # called once a second
+            if self._left <= 0:
+                self._stop.set()
+
+
+@app.command()
+def demo(  # noqa: PLR0913  each is an option of the command line
+    headless: Annotated[bool, typer.Option(help="no screen; ends by itself")] = False,
+    minutes: Annotated[float, typer.Option(help="how long")] = 60.0,
+    devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 50,
+    rate: Annotated[float, typer.Option(help="messages a second and device")] = 1.0,
+    seed: Annotated[int, typer.Option(help="the same seed, the same fleet")] = 1,
+    replay: Annotated[Path | None, typer.Option(help="a CSV file in place of the fleet")] = None,
+    speed: Annotated[float, typer.Option(help="times real time, with --replay")] = 1.0,
+    folder: Annotated[Path | None, typer.Option(help="keep everything here")] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole way on this machine: brokers, fleet, bridge, learning, alerts on the devices.
+
+    Example: haltere demo --headless --minutes 3 --devices 200 --seed 7 --json
+    """
+    needs_ml()
+    from demo.run import Play, run  # noqa: PLC0415
+
+    play = Play(minutes, devices, rate, seed, replay, speed)
+    report = run(play, folder, headless, stop_on_signals())
+    print(json.dumps(report.as_json(), indent=None if as_json else 2))
+    raise typer.Exit(0 if report.good() else 1)
+
+
+@app.command()
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Read the configuration and try its connections.
+
+    Example: haltere check -c haltere.toml
+    """
+    from bridge.check import findings  # noqa: PLC0415
+
+    found = findings(settings(config))
+    if as_json:
+        print(json.dumps([f.as_json() for f in found]))
+    else:
+        for finding in found:
+            print(f"{'ok     ' if finding.error is None else 'FAILED '}{finding}")
+    raise typer.Exit(0 if all(f.error is None for f in found) else 3)
+
+
+@app.command()
+def explain(
+    topic: Annotated[str, typer.Argument(help="MQTT topic")],
+    payload: Annotated[str, typer.Argument(help="the payload; - reads standard input")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What would become of this message, and why.
+
+    Example: haltere explain plant/7/telemetry '{"temp_C": 21.5}'
+    """
+    from bridge.check import explained  # noqa: PLC0415
+
+    data = sys.stdin.buffer.read() if payload == "-" else payload.encode()
+    print(explained(settings(config), topic, data, as_json))
+
+
+@app.command()
+def normalise(
+    file: Annotated[Path, typer.Argument(help='JSON lines {"id", "topic", "payload_b64"}')],
+    config: Config = None,
+) -> None:
+    """Normalise recorded messages offline: JSON lines in and out, no broker.
+
+    Example: haltere normalise messages.jsonl > readings.jsonl
+    """
+    from bridge.normalise import Normaliser, normalise_line  # noqa: PLC0415
+
+    normaliser = Normaliser(settings(config).route)
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise Misconfigured(str(file), "a file to read", str(error.strerror)) from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            print(json.dumps(normalise_line(line, f"{file}:{number}", normaliser)))
+
+
+@app.command()
+def tail(
+    topic: Annotated[str, typer.Argument(help="readings, scores, alerts, deadletters, ...")],
+    config: Config = None,
+    beginning: Annotated[bool, typer.Option("--beginning", help="from the first record")] = False,
+    count: Annotated[int, typer.Option(help="stop after so many; 0: never")] = 0,
+) -> None:
+    """Show the records of a topic as JSON lines, as they come.
+
+    Example: haltere tail alerts --beginning
+    """
+    from bridge.tail import follow  # noqa: PLC0415
+
+    stop = stop_on_signals()
+    for n, line in enumerate(follow(settings(config).kafka, topic, beginning, stop), 1):
+        print(line, flush=True)
+        if n == count:
+            break
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """The command; an error of ours is one line, never a traceback."""
+    try:
+        app()
+    except HaltereError as error:
+        say(f"haltere: {error}")
+        sys.exit(EXITS[type(error)])
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
