@@ -78,7 +78,8 @@ def _common(kafka: Kafka, client_id: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": kafka.bootstrap_servers,
         "client.id": client_id,
-        "log_level": 3,  # errors; the loops report what matters
+        "log_level": 3,  # errors
+        "socket.nagle.disable": True,
     }
 
 
@@ -106,6 +107,8 @@ class Producer:
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": TRANSACTION_MS,
                 "message.timeout.ms": TRANSACTION_MS,
+                "linger.ms": 0,  # the commit flushes at once
+                "retry.backoff.ms": 5,  # the last commit may still be under way: 133 -> 42 ms
             }
         self.where = f"kafka {kafka.bootstrap_servers}"
         self._reports: deque[Report] = deque()
@@ -391,6 +394,6 @@ def _await_created(where: str, futures: Iterable[Any]) -> None:
 
 def _build(kind: Any, config: dict[str, Any], where: str) -> Any:
     try:
-        return kind(config)
+        return kind(config, logger=log)
     except ck.KafkaException as error:
         raise Misconfigured(where, "options that librdkafka knows", str(error)) from None

@@ -74,7 +74,7 @@ class Train(Section):
 
     checkpoint: Path = Path("haltere-train")  # folder of the checkpoint
     every_s: Annotated[float, Field(gt=0)] = 20.0  # seconds between two published versions
-    first_readings: Annotated[int, Field(ge=1)] = 2000  # of a class before its first version
+    first_readings: Annotated[int, Field(ge=1)] = 500  # of a class before its first version
     seed: int = 1
 
 

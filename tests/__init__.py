@@ -1,0 +1,1 @@
+"""The tests mirror the code: sentences, tables, laws and crashes."""
