@@ -71,9 +71,9 @@ class Decoder:
             plain.append(n)
         try:
             frame = _read(bodies) if bodies else None
-        except pl.exceptions.PolarsError:
-            frame, odd = None, list(range(len(values)))
-        if frame is None or odd:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            frame = None  # a body that is cut: the ones behind it cannot be told apart
+        if frame is None or odd or not _whole(frame):
             return self._one_by_one(values)
         return self._columns(frame, np.asarray(plain))
 
@@ -128,6 +128,12 @@ def of(readings: Sequence[Reading], index: Sequence[int] | None = None) -> Colum
         starts=np.cumsum([0, *(len(r.values) for r in readings)]),
         position=np.asarray(places, np.float64).reshape(-1, 2),
     )
+
+
+def _whole(frame: pl.DataFrame) -> bool:
+    """Whether every row has a value for each channel: a cut body would shift what follows it."""
+    lengths = frame.select(pl.col("channels").list.len() == pl.col("values").list.len())
+    return bool(lengths.to_series().all())
 
 
 def _read(bodies: list[bytes]) -> pl.DataFrame:

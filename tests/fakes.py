@@ -1,0 +1,117 @@
+"""Stand-ins that record: a Kafka producer and an MQTT connection that answer when the test says so.
+
+They take the place of the two edges, which own the libraries; all that thinks is the real thing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from bridge.contracts import Message
+from bridge.errors import HaltereError
+from bridge.kafka import Producer, Record, Report
+from bridge.mqtt import Connection, Delivery
+
+RECEIVED = 1_700_000_000_000_000  # us
+
+
+class FakeProducer(Producer):
+    """Holds every record until the test delivers or fails it."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.room = room  # records until the queue is full
+        self.refuses: Callable[[Record], HaltereError | None] = lambda record: None  # at once
+        self.under_way: deque[tuple[Record, object]] = deque()
+        self.delivered: list[Record] = []
+        self._reported: list[Report] = []
+
+    def produce(self, record: Record, token: object = None) -> bool:
+        if error := self.refuses(record):
+            raise error
+        if len(self.under_way) >= self.room:
+            return False
+        self.under_way.append((record, token))
+        return True
+
+    def poll(self, timeout_s: float) -> list[Report]:
+        reported, self._reported = self._reported, []
+        return reported
+
+    def in_flight(self) -> int:
+        return len(self.under_way)
+
+    def deliver(self, which: int = 0) -> Record:
+        """Kafka has the record that stands there among those under way."""
+        return self._report(which, None)
+
+    def fail(self, error: HaltereError, which: int = 0) -> Record:
+        """Kafka does not have it, and says why."""
+        return self._report(which, error)
+
+    def deliver_all(self) -> None:
+        while self.under_way:
+            self.deliver()
+
+    def _report(self, which: int, error: HaltereError | None) -> Record:
+        record, token = self.under_way[which]
+        del self.under_way[which]
+        self._reported.append(Report(token, error))
+        if error is None:
+            self.delivered.append(record)
+        return record
+
+
+class FakeConnection(Connection):
+    """Hands out deliveries, records their acks; records publishes, acknowledges when told."""
+
+    def __init__(self) -> None:
+        self.acked: list[int] = []  # numbers of deliveries, in order
+        self.published: list[tuple[str, bytes]] = []
+        self._tokens_out: deque[object] = deque()
+        self._pubacks: list[object] = []
+        self._refusals: list[tuple[object, str]] = []
+        self._arrived: deque[Delivery] = deque()
+
+    # Towards us.
+
+    def delivery(self, number: int, topic: str, payload: bytes) -> Delivery:
+        """A message that came in as number so and so."""
+        return Delivery(Message(topic, payload, RECEIVED), self, 1, number)
+
+    def arrive(self, deliveries: Sequence[Delivery]) -> None:
+        self._arrived.extend(deliveries)
+
+    def receive(self, maximum: int, timeout_s: float) -> list[Delivery]:
+        return [self._arrived.popleft() for _ in range(min(maximum, len(self._arrived)))]
+
+    def waiting(self) -> int:
+        """Deliveries that nobody took yet."""
+        return len(self._arrived)
+
+    def _ack(self, epoch: int, mid: int, qos: int) -> None:
+        self.acked.append(mid)
+
+    # Towards the devices.
+
+    def publish(self, topic: str, payload: bytes, token: object) -> None:
+        self.published.append((topic, payload))
+        self._tokens_out.append(token)
+
+    def acknowledge(self, which: int = 0) -> None:
+        """PUBACK for the message that stands there among those under way."""
+        self._pubacks.append(self._tokens_out[which])
+        del self._tokens_out[which]
+
+    def refuse(self, reason: str) -> None:
+        """A PUBACK with a failure for the oldest."""
+        self._refusals.append((self._tokens_out.popleft(), reason))
+
+    def acknowledged(self) -> list[object]:
+        pubacks, self._pubacks = self._pubacks, []
+        return pubacks
+
+    def refused(self) -> list[tuple[object, str]]:
+        refusals, self._refusals = self._refusals, []
+        return refusals
+
+    def connected(self) -> bool:
+        return True

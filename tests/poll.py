@@ -1,0 +1,15 @@
+"""Waiting with a deadline: no test sleeps for a guess."""
+
+import time
+from collections.abc import Callable
+
+PATIENCE_S = 30.0  # a busy machine is slow
+LOOK_S = 0.02
+
+
+def until(done: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Look again and again until it is so; a deadline that passes fails the test."""
+    deadline = time.monotonic() + patience_s
+    while not done():
+        assert time.monotonic() < deadline, f"not so after {patience_s:g} s"
+        time.sleep(LOOK_S)
