@@ -164,7 +164,7 @@ def brokers(
 
 
 @app.command()
-def simulate(  # noqa: PLR0913  each is an option of the command line
+def simulate(  # noqa: PLR0913, PLR0917  each is an option of the command line
     config: Config = None,
     devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 20,
     rate: Annotated[float, typer.Option(help="messages a second and device")] = 1.0,
@@ -222,7 +222,7 @@ class Listener:
 
 
 @app.command()
-def demo(  # noqa: PLR0913  each is an option of the command line
+def demo(  # noqa: PLR0913, PLR0917  each is an option of the command line
     headless: Annotated[bool, typer.Option(help="no screen; ends by itself")] = False,
     minutes: Annotated[float, typer.Option(help="how long")] = 60.0,
     devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 50,

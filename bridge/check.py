@@ -1,4 +1,4 @@
-"""What ``haltere check`` and ``haltere explain`` tell: the configuration tried, a message explained."""
+"""What ``haltere check`` and ``haltere explain`` tell."""
 
 import json
 from collections.abc import Callable

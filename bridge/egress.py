@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 WAIT_S = 0.05
+LONGEST = 65_535  # bytes of an MQTT topic
 WINDOW = 2000  # unacknowledged messages before no further record is fetched
 DRAIN_S = 4.0
-CONNECT_S = 10.0
+CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
 
 Partition = tuple[str, int]
 
@@ -108,9 +109,12 @@ def topic_of(device: str, name: str) -> str:
     >>> topic_of("pump-1", "alert")
     'haltere/pump-1/alert'
     """
-    if not device or any(c in device for c in "+#\0"):
-        raise Malformed("device", "a name without + # and NUL", repr(device))
-    return f"haltere/{device}/{name}"
+    topic = f"haltere/{device}/{name}"
+    if not device or any(c in device for c in "+#\0") or len(topic.encode()) > LONGEST:
+        raise Malformed(
+            "device", "a name of an MQTT topic, without + # and NUL", repr(device[:200])
+        )
+    return topic
 
 
 def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
@@ -119,7 +123,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
     Raises:
         HaltereError: a broker is away or refuses; what was not committed is sent again.
     """
-    kafka.ensure_topics(settings.kafka)
+    kafka.ensure_topics(settings.kafka, CONNECT_S)
     topics = Topics(settings.kafka.prefix)
     name = f"{settings.mqtt.client_id}-egress"
     with (
@@ -137,10 +141,10 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
 
 def _step(egress: Egress, consumer: Consumer, connection: Connection, telemetry: Telemetry) -> None:
     room = WINDOW - egress.pending()
-    for record in consumer.fetch(min(BATCH, room), WAIT_S) if room > 0 else ():
+    records = consumer.fetch(min(BATCH, room), WAIT_S) if room > 0 else ()
+    egress.forget(consumer.changes().revoked)  # before records of a new assignment are taken
+    for record in records:
         egress.take(record)
-    changes = consumer.changes()
-    egress.forget(changes.revoked)
     _commit(egress, consumer)
     telemetry.ready = connection.connected()
     telemetry.gauge("in_flight", egress.pending())

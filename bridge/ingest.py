@@ -13,7 +13,7 @@ from threading import Event
 
 from bridge import kafka, mqtt, wire
 from bridge.contracts import Contract, DeadLetter, Message, Reading, Topics
-from bridge.errors import HaltereError, Malformed
+from bridge.errors import Malformed, Misconfigured
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
@@ -29,7 +29,7 @@ BATCH = 500  # messages between two looks at the delivery reports
 IDLE_S = 0.25  # wait for messages when nothing is under way
 BUSY_S = 0.002  # and when reports are expected
 DRAIN_S = 4.0  # for what is under way when told to stop
-CONNECT_S = 10.0
+CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
 HEAD = 64 * 1024  # bytes of a payload that not even the dead letters take whole
 
 
@@ -39,6 +39,7 @@ class Sending:
 
     record: Record
     place: Place[Delivery]
+    cut: bool = False  # a dead letter with no more than the head of its payload
 
 
 class Ingest:
@@ -112,11 +113,18 @@ class Ingest:
         try:
             if not self._producer.produce(sending.record, sending):
                 self._waiting.append(sending)
-        except HaltereError as error:
+        except Malformed as error:
             self._bury(sending, error)
 
-    def _bury(self, sending: Sending, error: HaltereError) -> None:
+    def _bury(self, sending: Sending, error: Malformed) -> None:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""
+        if sending.cut:
+            raise Misconfigured(
+                f"{error.where} topic {self._topics.deadletters}",
+                f"a dead letter of {HEAD} bytes to be taken",
+                error.received,
+                "raise message.max.bytes there and in kafka.options",
+            )
         message = sending.place.item.message
         again = sending.record.topic == self._topics.deadletters
         letter = DeadLetter(
@@ -132,7 +140,7 @@ class Ingest:
         )
         self._telemetry.count("messages", outcome="dead_letter")
         log.warning("dead letter: topic %s: %s", message.topic, error)
-        self._send(Sending(self._letter(message, letter), sending.place))
+        self._send(Sending(self._letter(message, letter), sending.place, cut=again))
 
     def _count(self, outcome: Accepted | Ignored | DeadLetter) -> None:
         match outcome:
@@ -170,7 +178,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         HaltereError: a broker is away or refuses; nothing is lost, what was not acknowledged is
             delivered again.
     """
-    kafka.ensure_topics(settings.kafka)
+    kafka.ensure_topics(settings.kafka, CONNECT_S)
     name = f"{settings.mqtt.client_id}-ingest"
     with (
         Producer(settings.kafka, name) as producer,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES

@@ -35,6 +35,7 @@ from bridge.contracts import (
 from bridge.errors import Malformed
 
 C = TypeVar("C", bound=Contract)
+Kind = type[Any]  # of a contract
 STRINGS = {"type": "array", "items": "string"}
 DOUBLES = {"type": "array", "items": "double"}
 OPTIONAL = ["null", "double"]
@@ -55,7 +56,7 @@ POSITION = _record(
     course=OPTIONAL,
     accuracy=OPTIONAL,
 )
-SCHEMAS: dict[type[Contract], dict[str, Any]] = {
+SCHEMAS: dict[Kind, dict[str, Any]] = {
     # What is constant for a device comes first; `layout` is the CRC-32 of the channel names.
     Reading: _record(
         "Reading",
@@ -229,7 +230,7 @@ def decode(kind: type[C], data: bytes) -> C:
         raise Malformed(f"Kafka value of {name}", f"a {name}", f"{error!r}") from None
 
 
-def frame_length(kind: type[Contract], data: bytes) -> int:
+def frame_length(kind: Kind, data: bytes) -> int:
     """How many bytes stand before the Avro body.
 
     Raises:

@@ -1,1 +1,1 @@
-"""``haltere demo``: the whole way on one machine, and the ledger that says whether it kept its word."""
+"""``haltere demo``: the whole way on one machine, and whether it kept its word."""

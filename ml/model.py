@@ -8,7 +8,7 @@ drift and level tests.
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +52,26 @@ def build(channels: int, seed: int) -> keras.Model:
     return model
 
 
-def train(model: keras.Model, lesson: Lesson, epochs: int) -> None:
-    """Fit a shuffled lesson."""
+def train(model: keras.Model, lesson: Lesson, epochs: int, stop: Callable[[], bool]) -> None:
+    """Fit a shuffled lesson; leaves it after the batch in which ``stop`` says so."""
     target = np.clip(lesson.level, -CLIP, CLIP)[..., None]  # (n, channels, 1)
     model.fit(
         *(lesson.context, target),
         sample_weight=lesson.scored,
         batch_size=BATCH,
         epochs=epochs,
+        callbacks=[_Stop(stop)],
         verbose=0,
     )
+
+
+class _Stop(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.model.stop_training = self._stop()
 
 
 def forecast(model: keras.Model, context: np.ndarray) -> np.ndarray:

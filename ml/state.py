@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ POSITION = "position"  # the channel derived from successive positions: m/s over
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One array: its shape after the device axis (``c`` channels, ``s`` steps, ``t`` times), its start."""
+    """One array; its shape after the devices: ``c`` channels, ``s`` steps, ``t`` times."""
 
     shape: str = ""
     start: float = 0.0
@@ -112,7 +113,8 @@ class Table:
             values = np.frombuffer(body, field.dtype, count, start).reshape(shape)
             start += values.nbytes
             target = self.arrays[name][row : row + 1]
-            target[(0, *np.ix_(*(_axis(c, columns) for c in field.shape)))] = values
+            place: Any = (0, *np.ix_(*(_axis(c, columns) for c in field.shape)))
+            target[place] = values
         if start != len(body):
             raise ValueError(f"{len(body) - start} bytes too many")
 

@@ -9,7 +9,7 @@ version 0 does.
 import base64
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -27,8 +27,8 @@ from ml import checkpoint, decide, model, registry, source
 from ml.columns import Columns, Decoder
 from ml.model import Lesson
 from ml.observe import Observation, Observer
-from ml.version import corrected, pack
 from ml.state import STEPS
+from ml.version import corrected, pack
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,9 @@ class Pupil:
 class Training:
     """All classes, as a value that can be checkpointed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stop: Callable[[], bool] = lambda: False) -> None:
         self._settings = settings
+        self._stop = stop
         self.observer = Observer(settings.score)
         self.pupils: dict[str, Pupil] = {}
         self.offsets: dict[int, int] = {}
@@ -109,7 +110,7 @@ class Training:
         fresh = _joined(pupil.fresh)
         kept = _joined([pupil.kept, fresh]) if pupil.kept else fresh
         before, alone = model.loss(pupil.model, fresh), model.loss(None, fresh)
-        model.train(pupil.model, kept, EPOCHS if pupil.kept else FIRST_EPOCHS)
+        model.train(pupil.model, kept, EPOCHS if pupil.kept else FIRST_EPOCHS, self._stop)
         first, pupil.kept, pupil.fresh = pupil.kept is None, _last(kept, KEPT), []
         log.info("class %s: mean square %.3f, version 0: %.3f", name, before, alone)
         if first or before < alone:
@@ -177,7 +178,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     kafka.ensure_topics(settings.kafka)
     topics, encoder = Topics(settings.kafka.prefix), wire.Encoder(settings.wire)
-    training, folder = Training(settings), settings.train.checkpoint
+    training, folder = Training(settings, stop.is_set), settings.train.checkpoint
     if kept := checkpoint.load(folder):
         training.resume(kept)
         log.info("resumed from %s", folder)

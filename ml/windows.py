@@ -146,7 +146,7 @@ def _over_ground(table: Table, at: np.ndarray, position: np.ndarray) -> np.ndarr
     part = np.sin((lat - lat0) / 2) ** 2
     part += np.cos(lat) * np.cos(lat0) * np.sin((lon - lon0) / 2) ** 2
     metres = 2 * EARTH_M * np.arcsin(np.sqrt(np.clip(part, 0.0, 1.0)))
-    return metres / table["interval"][at]
+    return np.asarray(metres / table["interval"][at])
 
 
 def enter(table: Table, at: np.ndarray, cleaned: np.ndarray, position: np.ndarray) -> None:
@@ -160,13 +160,13 @@ def enter(table: Table, at: np.ndarray, cleaned: np.ndarray, position: np.ndarra
 
 def trend(table: Table, at: np.ndarray) -> np.ndarray:
     """Where the straight line through each window goes next: (n, channels), NaN if not full."""
-    return np.einsum("s,nsc->nc", TREND, table["window"][at])
+    return np.asarray(np.einsum("s,nsc->nc", TREND, table["window"][at]))
 
 
 def _weights(steps: int) -> np.ndarray:
     """Weights of the least-squares line through ``steps`` points, read one step further on."""
     x = np.arange(steps) - (steps - 1) / 2
-    return 1 / steps + (steps + 1) / 2 * x / (x**2).sum()
+    return np.asarray(1 / steps + (steps + 1) / 2 * x / (x**2).sum())
 
 
 TREND = _weights(STEPS)  # (steps,)

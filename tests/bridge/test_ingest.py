@@ -403,8 +403,11 @@ def test_nothing_acknowledged_to_the_device_is_missing_after_a_kill_in_the_middl
 
 def stored_count(cluster: Kafka) -> int:
     names = Topics(cluster.prefix)
-    with Consumer(cluster) as consumer:
-        return sum(end - start for start, end in consumer.ends(names.readings).values())
+    try:
+        with Consumer(cluster) as consumer:
+            return sum(end - start for start, end in consumer.ends(names.readings).values())
+    except Unavailable:  # a topic that was made just now has no leader yet
+        return 0
 
 
 @pytest.mark.broker
@@ -414,7 +417,7 @@ def test_sigterm_drains_and_leaves_within_five_seconds(
     with Process(tmp_path, settings) as process, publisher(settings.mqtt) as device:
         for n in range(300):
             device.publish(f"{unique}/pump/p1/telemetry", payload(n), n)
-        until(lambda: len(device.acknowledged()) + device.in_flight() == 0 or not device.in_flight())
+        until(lambda: len(device.acknowledged()) == 0 and device.in_flight() == 0)
         begun = time.monotonic()
         assert process.leave() == 0
         assert time.monotonic() - begun < 5
