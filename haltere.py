@@ -108,6 +108,7 @@ def train(config: Config = None) -> None:
     from ml.train import run  # noqa: PLC0415
 
     serve("train", config, run)
+    end_at_once()
 
 
 @app.command()
@@ -120,6 +121,14 @@ def score(config: Config = None) -> None:
     from ml.score import run  # noqa: PLC0415
 
     serve("score", config, run)
+    end_at_once()
+
+
+def end_at_once() -> None:
+    """All is committed and closed; TensorFlow would take 1.5 s more to take itself apart."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def needs_ml() -> None:

@@ -157,7 +157,7 @@ class MqttBroker(Child):
         prefer: Prefer = "auto",
         path: str | None = None,
     ) -> None:
-        found = find_mosquitto(_search_path() if path is None else path)
+        found = find_mosquitto(search_path() if path is None else path)
         if prefer == "mosquitto" and not found:
             raise Misconfigured(
                 "embedded MQTT broker", "mosquitto", "none on PATH", "install it, or prefer amqtt"
@@ -218,7 +218,8 @@ def find_mosquitto(path: str) -> str | None:
     return os.path.abspath(found) if found else None
 
 
-def _search_path() -> str:
+def search_path() -> str:
+    """Where a broker may be: PATH and the folders that are often not on it."""
     return os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS))
 
 
