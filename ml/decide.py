@@ -1,9 +1,8 @@
 """Score -> verdict: tests on the residuals, one limit per device, episodes, attribution. No I/O.
 
-Six tests watch each channel; each is divided by its limit, so that 1.0 means the same for all.
-The limits of the Gaussian tests stand where a fleet without faults stays below them (measured, see
-docs/detection.md); a device whose normal life comes close to its limit raises it for itself.
-A run of repeated or missing values counts by how unlikely it is for that channel, in nats.
+Seven tests watch each channel; each is divided by its limit, so that 1.0 means the same for all.
+The limits stand where a fleet without faults stays below them (measured, see docs/detection.md); a
+device whose normal life comes close to its limit raises it for itself.
 """
 
 from dataclasses import dataclass
@@ -12,33 +11,28 @@ import numpy as np
 
 from bridge.contracts import MICROS
 from bridge.settings import Score
+from ml.detectors import runs
 from ml.state import Field, Table
 
-REASONS = ("spike", "level", "drift", "noise", "stuck", "dropout")
-LIMITS = np.array([4.9, 6.0, 4.6, 9.0, 11.0, 9.5])  # spreads, spreads, sigma, variance, nats, nats
+REASONS = ("spike", "level", "drift", "noise", "stuck", "dropout", "range")
+LIMITS = np.array([4.9, 6.0, 4.7, 9.0, 11.0, 9.5, 1.6])
+# in: spreads, spreads, sigma, variance, nats, nats, widths
 DRIFT = 1 / 12  # weight of a new value in the mean that the drift test watches
 NOISE = 1 / 8  # and in the mean square that the noise test watches
-SETTLE = 120  # values over which the autocorrelation of a level is learned
-TRUST = 100.0  # values of a device's own that weigh as much as what is usual in its class
+SETTLE = 120  # values over which it is learned how far that mean strays
 WHITE = DRIFT / (2.0 - DRIFT)  # variance of the running mean of white noise
 CAUTION = 1.4  # the drift test of version 0, which knows no class, is so much less sensitive
 CALM, YOUNG = 2.0, 30  # sigma; judged readings
-DOUBT = 1.0  # standard errors added to an autocorrelation
-TRUST_SPREAD = 30.0  # the same for the spread of its innovations
+WILD = 1.75  # sigma of white noise; a channel that strays further in its class has no drift test
+TRUST = 30.0  # own values that weigh as much as the spread of innovations usual in the class
 QUIET = 0.8  # a device's limit stays so far above what is usual for it: limit * QUIET = usual peak
 RISE, FALL = 0.02, 0.0002  # of the usual peak, per reading above and below it
 
 FIELDS = {
     "drift": Field("c"),
-    "before": Field("c"),  # level of the reading before
-    "power": Field("c", start=1.0),  # mean square of the level
-    "echo": Field("c"),  # mean product of a level and the one before
+    "restless": Field("c", start=1.0),  # mean square of the drift, 1 for white noise
     "noise": Field("c", start=1.0),
     "judged": Field("c"),
-    "repeats": Field("c"),  # in a row
-    "repeated": Field("c"),  # of all
-    "gaps": Field("c"),  # missing in a row
-    "missing": Field("c"),  # of all
     "peak": Field(),  # usual peak of the score
     "alarm": Field(dtype="i8", start=-1),  # us, event time of the last anomalous reading
 }
@@ -57,24 +51,31 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual in a class: variances by channel, medians over its devices; (channels,)."""
+    """What is usual in a class by channel, over its devices; (channels,), NaN where not known."""
 
-    innovation: np.ndarray
-    power: np.ndarray
-    echo: np.ndarray
+    innovation: np.ndarray  # median of the variance
+    restless: np.ndarray  # median
+    wild: np.ndarray  # of the same, what one device in ten is above
+    alone: np.ndarray  # variance without the other channels by that with them, median
 
 
-def usual(table: Table, least: int = 20) -> Usual:
+def usual(table: Table, least: int = 10) -> Usual:
     """What is usual over the devices that have ``least`` judged readings; NaN where none has."""
     rows = np.fromiter(table.devices.values(), np.int64, len(table.devices))
     known = table["judged"][rows] >= least
-    names = ("innovation_spread", "power", "echo")
-    return Usual(*(_median(table[name][rows], known) for name in names))
+    restless, with_others = table["restless"][rows], table["level_spread"][rows]
+    alone = table["alone_spread"][rows] / np.where(with_others > 0, with_others, np.inf)
+    return Usual(
+        innovation=_quantile(table["innovation_spread"][rows], known, 0.5),
+        restless=_quantile(restless, known, 0.5),
+        wild=_quantile(restless, known, 0.9),
+        alone=_quantile(alone, known & (with_others > 0), 0.5),
+    )
 
 
-def _median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _quantile(values: np.ndarray, known: np.ndarray, part: float) -> np.ndarray:
     columns = zip(values.T, known.T, strict=True)
-    return np.array([np.median(v[k]) if k.any() else np.nan for v, k in columns])
+    return np.array([np.quantile(v[k], part) if k.any() else np.nan for v, k in columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Evidence:
     scored: np.ndarray  # bool
     innovation: np.ndarray  # spreads
     level: np.ndarray  # spreads, less what the model forecast
+    left: np.ndarray  # widths outside its envelope
     usual: Usual | None = None  # from the model version, None in version 0
 
 
@@ -99,12 +101,13 @@ def decide(table: Table, at: np.ndarray, e: Evidence, time: np.ndarray, to: Scor
         time: (n,) event time, us.
         to: warm-up and episodes.
     """
+    if e.known.size == 0:
+        return _nothing(len(at))
     tests = _tests(table, at, e)  # (tests, n, channels)
     shares = np.abs(tests) / LIMITS[:, None, None]
-    count = len(at)
-    worst = shares.transpose(1, 2, 0).reshape(count, -1).argmax(axis=1)
-    channel, reason = np.divmod(worst, len(REASONS))
-    raw = shares.max(axis=(0, 2))
+    each = shares.transpose(1, 2, 0).reshape(len(at), -1)  # (n, channels * tests)
+    channel, reason = np.divmod(each.argmax(axis=1), len(REASONS))
+    raw = each.max(axis=1)
     limit = np.maximum(1.0, table["peak"][at] / QUIET)
     warm = table["count"][at] >= to.warmup
     score = np.where(warm, raw / limit, np.minimum(raw / limit, 0.999))
@@ -116,56 +119,54 @@ def decide(table: Table, at: np.ndarray, e: Evidence, time: np.ndarray, to: Scor
     return Verdicts(score, channel, reason, anomalous, opens)
 
 
+def _nothing(count: int) -> Verdicts:
+    """Of readings without a single channel, or of none."""
+    zero = np.zeros(count, np.int64)
+    return Verdicts(np.zeros(count), zero, zero, zero > 0, zero > 0)
+
+
 def _tests(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
-    seen = table["count"][at][:, None] + 1.5
     level = np.clip(e.level, -4, 4)
     innovation = _innovation(table, at, e)
     drift = np.where(e.scored, _mean(table["drift"][at], level, DRIFT), table["drift"][at])
     drifted = drift / np.sqrt(_drift_variance(table, at, e.usual))
     square = np.clip(innovation, -6, 6) ** 2
     noise = np.where(e.scored, _mean(table["noise"][at], square, NOISE), table["noise"][at])
-    repeats = np.where(e.repeats, table["repeats"][at] + 1, 0)
-    gaps = np.where(e.known, 0, table["gaps"][at] + 1)
-    stuck = repeats * -np.log((table["repeated"][at] + 0.5) / seen)
-    dropout = gaps * -np.log((table["missing"][at] + 0.5) / seen)
-    _listen(table, at, level, drifted, e.scored)
+    stuck = runs.surprise(table, at, "repeat", e.repeats)
+    dropout = runs.surprise(table, at, "gap", ~e.known)
     table["drift"][at], table["noise"][at] = drift, noise
-    table["repeats"][at], table["gaps"][at] = repeats, gaps
-    table["repeated"][at] += e.repeats
-    table["missing"][at] += ~e.known
+    _listen(table, at, drifted, e)
     gaussian = (np.where(e.scored, test, 0.0) for test in (innovation, e.level, drifted, noise))
-    return np.stack((*gaussian, np.maximum(stuck, 0.0), np.maximum(dropout, 0.0)))
+    return np.stack((*gaussian, stuck, dropout, e.left))
 
 
 def _drift_variance(table: Table, at: np.ndarray, usual: Usual | None) -> np.ndarray:
-    """Variance of the drift's running mean if the level is an AR(1) process; (n, channels).
+    """Variance of the drift's running mean: (n, channels), infinite where the test has no say.
 
-    With weight w and autocorrelation r it is power * w / (2 - w) * (1 + (1-w) r) / (1 - (1-w) r).
-    A device counts as at least as restless as is usual in its class.
+    That of white noise, raised to what is usual in the class and to what the device showed. A
+    class whose wildest devices stray further than `WILD` has a channel that wanders by itself.
     """
-    judged, power, echo = (table[name][at] for name in ("judged", "power", "echo"))
-    variance = _restless(power, echo / power + DOUBT / np.sqrt(judged + 1.0))
+    own = np.maximum(table["restless"][at], 1.0)
     if usual is None:
-        return CAUTION**2 * variance
-    return np.fmax(variance, _restless(usual.power, usual.echo / usual.power))
+        return np.asarray(WHITE * CAUTION**2 * own)
+    in_class = np.where(usual.wild <= WILD**2, usual.restless, np.inf)  # NaN: not known, no say
+    return np.asarray(WHITE * np.maximum(in_class, own))
 
 
-def _restless(power: np.ndarray, autocorrelation: np.ndarray) -> np.ndarray:
-    held = (1.0 - DRIFT) * np.clip(autocorrelation, 0.0, 0.995)
-    return np.asarray(WHITE * np.maximum(power, 0.5) * ((1.0 + held) / (1.0 - held)) ** 2)
+def _listen(table: Table, at: np.ndarray, drifted: np.ndarray, e: Evidence) -> None:
+    """Learn how far the drift's running mean strays; hardly from what may be a drift.
 
-
-def _listen(
-    table: Table, at: np.ndarray, level: np.ndarray, drifted: np.ndarray, scored: np.ndarray
-) -> None:
-    """Learn how a level hangs together with the one before; hardly from what may be a drift."""
-    judged = table["judged"][at]
-    calm = (np.abs(drifted) < CALM) | (judged < YOUNG)
-    weight = np.where(calm, 1.0, 0.1) / np.minimum(judged + 1.0, SETTLE)
-    for name, value in (("power", level**2), ("echo", level * table["before"][at])):
-        table[name][at] += np.where(scored, weight * (value - table[name][at]), 0.0)
-    table["before"][at] = np.where(scored, level, table["before"][at])
-    table["judged"][at] = judged + scored
+    Where the class judges a channel by itself, a suspicion also holds the mean it is judged by.
+    """
+    judged, restless = table["judged"][at], table["restless"][at]
+    suspect = np.abs(drifted) >= CALM
+    weight = np.where(suspect & (judged >= YOUNG), 0.1, 1.0) / np.minimum(judged + 1.0, SETTLE)
+    change = weight * (table["drift"][at] ** 2 / WHITE - restless)
+    table["restless"][at] = restless + np.where(e.scored, change, 0.0)
+    table["judged"][at] = judged + e.scored
+    alone = e.usual.alone <= 1.0 if e.usual else np.zeros(len(table.channels), bool)
+    table["alone"][at] = alone
+    table["held"][at] = np.where(e.scored, suspect & alone, table["held"][at])
 
 
 def _innovation(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
@@ -173,9 +174,9 @@ def _innovation(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
     if e.usual is None:
         return e.innovation
     own = table["innovation_spread"][at]
-    spread = _blend(e.usual.innovation, own, table["judged"][at], TRUST_SPREAD)
+    spread = _blend(e.usual.innovation, own, table["judged"][at], TRUST)
     share = np.divide(own, spread, out=np.ones_like(own), where=spread > 0)
-    return e.innovation * np.sqrt(np.minimum(share, 1.0))
+    return np.asarray(e.innovation * np.sqrt(np.minimum(share, 1.0)))
 
 
 def _blend(usual: np.ndarray, own: np.ndarray, seen: np.ndarray, trust: float) -> np.ndarray:
@@ -184,7 +185,7 @@ def _blend(usual: np.ndarray, own: np.ndarray, seen: np.ndarray, trust: float) -
 
 
 def _mean(before: np.ndarray, new: np.ndarray, weight: float) -> np.ndarray:
-    return before + weight * (new - before)
+    return np.asarray(before + weight * (new - before))
 
 
 def _settle(table: Table, at: np.ndarray, raw: np.ndarray, normal: np.ndarray) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 from bridge.settings import Score
 from ml import decide, windows
 from ml.columns import Columns
-from ml.detectors import statistics
+from ml.detectors import envelope, runs, statistics
 from ml.state import STEPS, Field, Table
 from ml.windows import Arrival, Homes, Round
 
 CONTEXT = {"context": Field("sc")}  # deviations from the mean, in standard deviations
-FIELDS = windows.FIELDS | statistics.FIELDS | decide.FIELDS | CONTEXT
+DETECTORS = statistics.FIELDS | envelope.FIELDS | runs.FIELDS
+FIELDS = windows.FIELDS | DETECTORS | decide.FIELDS | CONTEXT
 FAR = 8.0  # standard deviations; the model sees nothing further out
 
 
@@ -77,9 +78,10 @@ class Observer:
         statistics.learn(table, at[new], line[new], fresh)
         windows.enter(table, at[new], fresh.cleaned, batch.position[rows[new]])
         table["context"][at[new]] = context[new]
-        evidence = decide.Evidence(
-            ~np.isnan(x), repeats, residuals.scored, residuals.innovation, residuals.level
-        )
+        left = np.zeros_like(x)
+        left[new] = envelope.leave(table, at[new], x[new])
+        told = (residuals.scored, residuals.innovation, residuals.level, left)
+        evidence = decide.Evidence(~np.isnan(x), repeats, *told)
         return Observation(
             round_, arrival, rows, table, at, x, evidence, context.astype(np.float32), new
         )

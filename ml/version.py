@@ -1,7 +1,7 @@
 """A version of a model: what travels in a `ModelCard`, and what it does to evidence. No I/O."""
 
 import io
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import keras
 import numpy as np
@@ -16,9 +16,7 @@ def pack(trained: keras.Model, usual: decide.Usual) -> bytes:
     np.savez(
         out,
         weights=np.frombuffer(model.weights(trained), np.uint8),
-        innovation=usual.innovation,
-        power=usual.power,
-        echo=usual.echo,
+        **asdict(usual),
     )
     return out.getvalue()
 
@@ -35,4 +33,4 @@ def unpack(built: keras.Model, data: bytes) -> decide.Usual:
     """Put the weights of `pack` into a model of the same channels; what is usual in the class."""
     with np.load(io.BytesIO(data)) as stored:
         model.load(built, stored["weights"].tobytes())
-        return decide.Usual(stored["innovation"], stored["power"], stored["echo"])
+        return decide.Usual(**{f.name: stored[f.name] for f in fields(decide.Usual)})

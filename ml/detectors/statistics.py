@@ -9,7 +9,9 @@ time (the residual of channel c is (P u)_c / P_cc, with P the inverse of the cor
 
 Each residual is divided by the spread that the same residual had so far on values it had not yet
 learned from, so the scores are honest from the start. What a device learns from is cleaned first:
-the part of a residual beyond `CLEAN` spreads is taken off.
+the part of a residual beyond `CLEAN` spreads is taken off. Where a class knows that the other
+channels do not help (`alone`), the level is the plain deviation: coefficients that explain nothing
+would learn to explain a drift. There the mean is all but `held` while a drift is suspected.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -24,7 +26,10 @@ SPREAD = 120  # readings that the spreads remember
 FIRST = 22  # innovations before their spread is learned
 START = 15  # residuals before a channel is scored
 CLEAN = 4.0  # spreads
+CARE = 0.1  # weight of what is learned while a channel is held
 RIDGE = 1e-4  # added to the diagonal of a correlation matrix
+
+SPREADS = ("innovation", "level", "alone")
 
 FIELDS = {
     "count": Field(),  # readings learned from
@@ -36,6 +41,9 @@ FIELDS = {
     "coupling": Field("cc"),  # of the innovations
     "innovation_spread": Field("c"),  # variance of the residual
     "level_spread": Field("c"),
+    "alone_spread": Field("c"),  # of the deviation from the mean
+    "alone": Field("c"),  # 1 where the class judges the channel without the others
+    "held": Field("c"),  # 1 where a drift of such a channel is suspected
 }
 
 
@@ -50,6 +58,7 @@ class Residuals:
     cleaned: np.ndarray  # values to learn from
     residual: np.ndarray  # of the innovation, in the unit of the channel
     offset: np.ndarray  # of the level, in the unit of the channel
+    shift: np.ndarray  # from the mean, in the unit of the channel
     known: np.ndarray  # bool
     sent: np.ndarray
 
@@ -68,19 +77,21 @@ def judge(table: Table, at: np.ndarray, x: np.ndarray, line: np.ndarray) -> Resi
     deviation = np.where(known & ~np.isnan(mean), x - mean, 0.0)
     coupled = _conditional(table["coupling"][at], innovation, follows, count)
     level = _conditional(table["covariance"][at], deviation, known, count)
+    alone = table["alone"][at] > 0
     scored = follows & (table["residuals"][at] >= START)
-    sharp, slow = (np.sqrt(table[n][at]) for n in ("innovation_spread", "level_spread"))
+    sharp, slow, plain = (np.sqrt(table[f"{n}_spread"][at]) for n in SPREADS)
     excess = np.where(scored, coupled - np.clip(coupled, -CLEAN * sharp, CLEAN * sharp), 0.0)
     sigma = np.sqrt(np.einsum("ncc->nc", table["covariance"][at]))
     filled = np.where(np.isnan(line), table["last"][at], line)
     return Residuals(
         scored=scored,
         innovation=_ratio(coupled, sharp, scored),
-        level=_ratio(level, slow, scored),
+        level=np.where(alone, _ratio(deviation, plain, scored), _ratio(level, slow, scored)),
         deviation=_ratio(deviation, sigma, known),
         cleaned=np.where(known, x - excess, filled),
         residual=coupled,
         offset=level,
+        shift=deviation,
         known=known,
         sent=x,
     )
@@ -91,8 +102,11 @@ def learn(table: Table, at: np.ndarray, line: np.ndarray, r: Residuals) -> None:
     known, follows = r.known, r.known & ~np.isnan(line)
     ready = follows & (table["innovations"][at] >= FIRST)
     seen = table["residuals"][at]
-    for name, residual in (("innovation_spread", r.residual), ("level_spread", r.offset)):
-        table[name][at] = _spread(table[name][at], residual, seen, ready)
+    care = np.where(table["held"][at] > 0, CARE, 1.0)
+    cares: tuple[float | np.ndarray, ...] = (1.0, care, care)
+    for name, residual, c in zip(SPREADS, (r.residual, r.offset, r.shift), cares, strict=True):
+        new = _spread(table[f"{name}_spread"][at], residual, seen, c)
+        table[f"{name}_spread"][at] = np.where(ready, new, table[f"{name}_spread"][at])
     table["residuals"][at] = seen + ready
     innovations = table["innovations"][at]
     weight = 1.0 / np.minimum(innovations + 1.0, MEMORY)
@@ -103,7 +117,7 @@ def learn(table: Table, at: np.ndarray, line: np.ndarray, r: Residuals) -> None:
     mean = table["mean"][at]
     mean = np.where(known & np.isnan(mean), r.cleaned, mean)
     change = np.where(known, r.cleaned - mean, 0.0)
-    weight = np.broadcast_to(1.0 / np.minimum(count, MEMORY)[:, None], known.shape)
+    weight = care / np.minimum(count, MEMORY)[:, None]
     table["mean"][at] = mean + weight * change
     table["covariance"][at] = _blend(table["covariance"][at], change, weight, known)
     table["count"][at] = count
@@ -125,17 +139,18 @@ def _conditional(
 
 
 def _ratio(value: np.ndarray, spread: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return np.divide(value, spread, out=np.zeros_like(value), where=where & (spread > 0))
+    return np.asarray(
+        np.divide(value, spread, out=np.zeros_like(value), where=where & (spread > 0))
+    )
 
 
 def _spread(
-    variance: np.ndarray, residual: np.ndarray, seen: np.ndarray, ready: np.ndarray
+    variance: np.ndarray, residual: np.ndarray, seen: np.ndarray, care: np.ndarray | float
 ) -> np.ndarray:
     """Running variance; after the first few, one residual counts for at most three spreads."""
-    weight = 1.0 / np.minimum(seen + 1.0, SPREAD)
+    weight = care / np.minimum(seen + 1.0, SPREAD)
     most = np.where(seen < 8, np.inf, 9.0 * variance)  # noqa: PLR2004
-    new = variance + weight * (np.minimum(residual**2, most) - variance)
-    return np.where(ready, new, variance)
+    return np.asarray(variance + weight * (np.minimum(residual**2, most) - variance))
 
 
 def _blend(

@@ -8,7 +8,9 @@ from bridge.settings import Settings
 START = 1_700_000_000 * MICROS
 
 
-def readings(devices: int, seconds: float, faults: float = 0.0) -> tuple[list[Reading], list[Fault]]:
+def readings(
+    devices: int, seconds: float, faults: float = 0.0
+) -> tuple[list[Reading], list[Fault]]:
     """What ingest would make of a fleet, in order of time, and its faults."""
     plan = Plan(seed=3, devices=devices, start=START, duration_s=seconds, faults=faults)
     fleet, normalise = Fleet(plan), Normaliser(Settings().route)

@@ -1,4 +1,4 @@
-"""Decisions: six tests, one limit, episodes. The residuals are made here, by a seed."""
+"""Decisions: seven tests, one limit, episodes. The residuals are made here, by a seed."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from bridge.contracts import MICROS
 from bridge.settings import Score
 from ml import decide
 from ml.decide import LIMITS, REASONS, Evidence, Usual, Verdicts
-from ml.detectors import statistics
+from ml.observe import FIELDS
 from ml.state import Table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "detection.md"
@@ -22,7 +22,7 @@ class Device:
     """One device of one channel, whose residuals are given one by one."""
 
     def __init__(self, count: int = 200, usual: Usual | None = None) -> None:
-        self.table = Table(statistics.FIELDS | decide.FIELDS, ["x"])
+        self.table = Table(FIELDS, ["x"])
         self.at = self.table.rows(["device"])
         self.table["count"][self.at] = count
         self.table["innovation_spread"][self.at] = 1.0
@@ -30,12 +30,18 @@ class Device:
         self.time = 0
 
     def see(
-        self, innovation: float = 0.0, level: float = 0.0, *, known: bool = True, same: bool = False
+        self,
+        innovation: float = 0.0,
+        level: float = 0.0,
+        left: float = 0.0,
+        *,
+        known: bool = True,
+        same: bool = False,
     ) -> Verdicts:
         self.time += MICROS
         self.table["count"][self.at] += 1
         flags = (np.array([[flag]]) for flag in (known, known and same, known))
-        residuals = (np.array([[value]]) for value in (innovation, level))
+        residuals = (np.array([[value]]) for value in (innovation, level, left))
         evidence = Evidence(*flags, *residuals, self.usual)
         return decide.decide(self.table, self.at, evidence, np.array([self.time]), TO)
 
@@ -65,13 +71,31 @@ def test_the_document_states_the_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("innovation", "level", "reason"),
-    [(5.5, 0.0, "spike"), (-5.5, 0.0, "spike"), (0.0, 7.0, "level")],
+    ("residuals", "reason"),
+    [
+        ((5.5, 0.0, 0.0), "spike"),
+        ((-5.5, 0.0, 0.0), "spike"),
+        ((0.0, 7.0, 0.0), "level"),
+        ((0.0, 0.0, 2.0), "range"),
+    ],
 )
-def test_one_reading_beyond_its_limit_is_told(innovation: float, level: float, reason: str) -> None:
+def test_one_reading_beyond_its_limit_is_told(
+    residuals: tuple[float, float, float], reason: str
+) -> None:
     device = Device()
     device.live(40)
-    assert told(device.see(innovation, level)) == reason
+    assert told(device.see(*residuals)) == reason
+
+
+def test_readings_without_a_channel_are_judged_as_nothing() -> None:
+    table = Table(FIELDS)
+    at = table.rows(["a", "b"])
+    none = np.zeros((2, 0))
+    flags = none.astype(bool)
+    evidence = Evidence(flags, flags, flags, none, none, none)
+    found = decide.decide(table, at, evidence, np.array([1, 2]), TO)
+    assert found.score.tolist() == [0.0, 0.0]
+    assert not found.opens.any()
 
 
 def test_a_life_within_the_limits_is_not_told() -> None:
@@ -98,8 +122,17 @@ def test_a_missing_channel_is_told_after_a_few_readings() -> None:
 
 def test_a_channel_that_often_repeats_is_not_told_for_it() -> None:
     device = Device()
-    device.table["repeated"][device.at] = 0.9 * device.table["count"][device.at]
+    for n in range(100):  # in runs of four
+        device.see(same=n % 5 != 0)
     assert not any(told(device.see(same=True)) for _ in range(6))
+
+
+def test_a_sensor_that_was_stuck_once_is_told_again() -> None:
+    device = Device()
+    device.live(40)
+    for _ in range(2):
+        assert "stuck" in [told(device.see(same=True)) for _ in range(20)]
+        device.live(60)
 
 
 def test_a_burst_of_noise_is_told_though_no_reading_is() -> None:
@@ -168,7 +201,7 @@ def test_the_limit_rises_for_a_device_that_comes_close_to_it() -> None:
 
 
 def test_usual_is_what_most_devices_show() -> None:
-    table = Table(statistics.FIELDS | decide.FIELDS, ["x"])
+    table = Table(FIELDS, ["x"])
     rows = table.rows([f"device-{n}" for n in range(11)])
     table["judged"][rows[:-1]] = 50
     table["restless"][rows] = np.arange(1.0, 12.0)[:, None]
@@ -180,6 +213,6 @@ def test_usual_is_what_most_devices_show() -> None:
 
 
 def test_nothing_is_usual_before_a_device_is_judged() -> None:
-    table = Table(statistics.FIELDS | decide.FIELDS, ["x"])
+    table = Table(FIELDS, ["x"])
     table.rows(["device"])
     assert np.isnan(decide.usual(table).restless).all()
