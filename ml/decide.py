@@ -15,7 +15,7 @@ from ml.detectors import runs
 from ml.state import Field, Table
 
 REASONS = ("spike", "level", "drift", "noise", "stuck", "dropout", "range")
-LIMITS = np.array([4.9, 6.0, 4.7, 9.0, 11.0, 9.5, 1.6])
+LIMITS = np.array([4.9, 6.5, 4.4, 10.0, 13.0, 9.5, 1.6])
 # in: spreads, spreads, sigma, variance, nats, nats, widths
 DRIFT = 1 / 12  # weight of a new value in the mean that the drift test watches
 NOISE = 1 / 8  # and in the mean square that the noise test watches
@@ -25,6 +25,8 @@ CAUTION = 1.4  # the drift test of version 0, which knows no class, is so much l
 CALM, YOUNG = 2.0, 30  # sigma; judged readings
 WILD = 1.75  # sigma of white noise; a channel that strays further in its class has no drift test
 TRUST = 30.0  # own values that weigh as much as the spread of innovations usual in the class
+ABOVE = 1.5  # the spike limit is at least so many times the peaks that are usual in the class
+CEILING, FADE = 8.0, 0.999  # spreads; of a remembered peak, per reading
 QUIET = 0.8  # a device's limit stays so far above what is usual for it: limit * QUIET = usual peak
 RISE, FALL = 0.02, 0.0002  # of the usual peak, per reading above and below it
 
@@ -32,6 +34,7 @@ FIELDS = {
     "drift": Field("c"),
     "restless": Field("c", start=1.0),  # mean square of the drift, 1 for white noise
     "noise": Field("c", start=1.0),
+    "largest": Field("c"),  # innovation lately, spreads
     "judged": Field("c"),
     "peak": Field(),  # usual peak of the score
     "alarm": Field(dtype="i8", start=-1),  # us, event time of the last anomalous reading
@@ -57,6 +60,7 @@ class Usual:
     restless: np.ndarray  # median
     wild: np.ndarray  # of the same, what one device in ten is above
     alone: np.ndarray  # variance without the other channels by that with them, median
+    largest: np.ndarray  # innovation, what one device in four is above
 
 
 def usual(table: Table, least: int = 10) -> Usual:
@@ -70,6 +74,7 @@ def usual(table: Table, least: int = 10) -> Usual:
         restless=_quantile(restless, known, 0.5),
         wild=_quantile(restless, known, 0.9),
         alone=_quantile(alone, known & (with_others > 0), 0.5),
+        largest=_quantile(table["largest"][rows], known, 0.75),
     )
 
 
@@ -170,13 +175,20 @@ def _listen(table: Table, at: np.ndarray, drifted: np.ndarray, e: Evidence) -> N
 
 
 def _innovation(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
-    """Innovations in spreads, where a device's own spread may be too young, in the class's."""
+    """Innovations in spreads, where a device's own spread may be too young, in the class's.
+
+    A channel that jumps by nature, as a speed in traffic does, is taken down by how far the peaks
+    that are usual in its class come above those of white noise.
+    """
+    seen = np.maximum(FADE * table["largest"][at], np.minimum(np.abs(e.innovation), CEILING))
+    table["largest"][at] = np.where(e.scored, seen, table["largest"][at])
     if e.usual is None:
         return e.innovation
+    jumps = np.fmax(1.0, ABOVE * e.usual.largest / LIMITS[0])
     own = table["innovation_spread"][at]
     spread = _blend(e.usual.innovation, own, table["judged"][at], TRUST)
     share = np.divide(own, spread, out=np.ones_like(own), where=spread > 0)
-    return np.asarray(e.innovation * np.sqrt(np.minimum(share, 1.0)))
+    return np.asarray(e.innovation * np.sqrt(np.minimum(share, 1.0)) / jumps)
 
 
 def _blend(usual: np.ndarray, own: np.ndarray, seen: np.ndarray, trust: float) -> np.ndarray:

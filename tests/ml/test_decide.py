@@ -15,7 +15,7 @@ from ml.state import Table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "detection.md"
 TO = Score(warmup=60, episode_s=20.0)
-WHITE = Usual(*(np.full(1, value) for value in (1.0, 1.0, 1.3, 2.0)))
+WHITE = Usual(*(np.full(1, value) for value in (1.0, 1.0, 1.3, 2.0, 3.0)))
 
 
 class Device:
@@ -151,21 +151,21 @@ def test_version_0_is_more_careful_with_drift() -> None:
 
 
 def test_a_channel_that_wanders_in_its_class_has_no_drift_test() -> None:
-    wild = Usual(*(np.full(1, value) for value in (1.0, 1.2, (decide.WILD + 0.1) ** 2, 2.0)))
+    wild = Usual(*(np.full(1, value) for value in (1.0, 1.2, (decide.WILD + 0.1) ** 2, 2.0, 3.0)))
     device = Device(usual=wild)
     device.live(100)
     assert first(device, 3.0) == (61, "")
 
 
 def test_what_the_class_does_not_know_yet_has_no_drift_test() -> None:
-    device = Device(usual=Usual(*(np.full(1, np.nan) for _ in range(4))))
+    device = Device(usual=Usual(*(np.full(1, np.nan) for _ in range(5))))
     device.live(100)
     assert first(device, 3.0) == (61, "")
 
 
 def test_a_suspected_drift_holds_the_mean_of_a_channel_that_stands_alone() -> None:
     for share, held in ((0.9, 1.0), (2.0, 0.0)):
-        usual = Usual(*(np.full(1, value) for value in (1.0, 1.0, 1.3, share)))
+        usual = Usual(*(np.full(1, value) for value in (1.0, 1.0, 1.3, share, 3.0)))
         device = Device(usual=usual)
         device.live(100)
         for _ in range(12):

@@ -1,0 +1,1 @@
+"""Benchmarks: figures for this machine, now; keep ratios, not times."""

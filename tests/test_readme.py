@@ -1,0 +1,70 @@
+"""What the README says is so: its commands exist, its example gives what it shows."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import haltere
+from bridge.settings import PREFIX, known_keys
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in re.findall(r"^\.venv/bin/haltere .*$", block, re.M)]
+COMMANDS = {
+    command.name or command.callback.__name__
+    for command in haltere.app.registered_commands
+    if command.callback
+}
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(haltere.app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_command_has_a_row_and_every_row_a_command() -> None:
+    rows = re.findall(r"^\| ((?:`[^`]+` ?)+)\|", README, re.MULTILINE)
+    named = {name.split()[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named >= COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    assert "Example: " in run(command, "--help")
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_line_in_the_readme_is_one(line: str) -> None:
+    words = shlex.split(line.split("#")[0].split("&")[0])
+    assert words[1] in COMMANDS
+    options = run(words[1], "--help")
+    assert all(word.split("=")[0] in options for word in words[2:] if word.startswith("--"))
+
+
+def test_the_example_shows_what_one_sees() -> None:
+    (block,) = (block for block in BLOCKS if block.startswith("$ haltere explain"))
+    line, _, shown = block.partition("\n")
+    assert run(*shlex.split(line)[2:]) == shown
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert not re.search(r"@[A-Z_]{4,}@", README)
+
+
+def test_compose_sets_only_what_is_a_setting() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    names = {PREFIX + key.replace(".", "_").upper() for key in known_keys()}
+    used = set(re.findall(rf"{PREFIX}\w+", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    assert used <= names
+    assert {"kafka", "mosquitto", "ingest", "train", "score", "egress"} <= set(compose["services"])
