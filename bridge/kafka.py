@@ -5,11 +5,13 @@ polled. Foreign errors leave as `bridge.errors` by the table in `bridge.kafka_er
 """
 
 import logging
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, Self
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -17,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
 from bridge.settings import Kafka
-from bridge.topics import LARGEST, topics
+from bridge.topics import LARGEST, Topic, topics
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +72,12 @@ def translate(where: str, error: ck.KafkaError) -> HaltereError:
     return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
 
 
-def _raise(where: str, error: ck.KafkaException) -> NoReturn:
-    raise translate(where, error.args[0]) from None
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ck.KafkaException as error:
+        raise translate(where, error.args[0]) from None
 
 
 def _common(kafka: Kafka, client_id: str) -> dict[str, Any]:
@@ -114,10 +120,8 @@ class Producer:
         self._reports: deque[Report] = deque()
         self._producer = _build(ck.Producer, config | kafka.options, self.where)
         if transactional_id:
-            try:
+            with _translated(self.where):
                 self._producer.init_transactions(REQUEST_S)
-            except ck.KafkaException as error:
-                _raise(self.where, error)
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +132,9 @@ class Producer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._producer.purge()
-        self._producer.flush(1.0)
+        with suppress(ck.KafkaException):  # that it was fenced has been said
+            self._producer.purge()
+            self._producer.flush(1.0)
 
     def produce(self, record: Record, token: object = None) -> bool:
         """Queue a record; False when the queue is full. A `Report` with the token follows.
@@ -142,24 +147,27 @@ class Producer:
             failure = None if error is None else translate(self.where, error)
             self._reports.append(Report(token, failure))
 
+        what = (record.topic, record.value, record.key, record.partition)
+        headers = list(record.headers) or None
         try:
-            self._producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                on_delivery=delivered,
-                headers=list(record.headers) or None,
-            )
+            self._producer.produce(*what, on_delivery=delivered, headers=headers)
         except BufferError:
             return False
         except ck.KafkaException as error:
-            _raise(f"{self.where} topic {record.topic}", error)
+            if error.args[0].name() == "_FATAL":
+                with _translated(self.where):
+                    self._producer.poll(0)  # raises the cause, for instance that it was fenced
+            raise translate(f"{self.where} topic {record.topic}", error.args[0]) from None
         return True
 
     def poll(self, timeout_s: float) -> list[Report]:
-        """The delivery reports since the last call; waits up to the time for the first."""
-        self._producer.poll(timeout_s)
+        """The delivery reports since the last call; waits up to the time for the first.
+
+        Raises:
+            HaltereError: this producer is of no use any more, for instance because it was fenced.
+        """
+        with _translated(self.where):
+            self._producer.poll(timeout_s)
         reports, self._reports = self._reports, deque()
         return list(reports)
 
@@ -169,10 +177,8 @@ class Producer:
 
     def begin(self) -> None:
         """Begin a transaction."""
-        try:
+        with _translated(self.where):
             self._producer.begin_transaction()
-        except ck.KafkaException as error:
-            _raise(self.where, error)
 
     def commit(self, consumer: "Consumer", offsets: Mapping[tuple[str, int], int]) -> None:
         """Commit the transaction with the consumer's next offsets in it.
@@ -188,7 +194,7 @@ class Producer:
             self._producer.commit_transaction(REQUEST_S)
         except ck.KafkaException as error:
             self.abort()
-            _raise(self.where, error)
+            raise translate(self.where, error.args[0]) from None
         failed = next((r.error for r in self.poll(0) if r.error), None)
         if failed:
             raise failed
@@ -226,6 +232,7 @@ class Consumer:
         self._assigned: set[tuple[str, int]] = set()
         self._revoked: set[tuple[str, int]] = set()
         self._ended: set[tuple[str, int]] = set()
+        self._lost: set[tuple[str, int]] = set()  # revoked within one fetch
         self._consumer = _build(ck.Consumer, config | kafka.options, self.where)
 
     def __enter__(self) -> Self:
@@ -250,11 +257,6 @@ class Consumer:
         self._ended.clear()
         self._consumer.assign([ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()])
 
-    def seek(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Go on from these offsets in assigned partitions."""
-        for (topic, partition), offset in offsets.items():
-            self._consumer.seek(ck.TopicPartition(topic, partition, offset))
-
     def fetch(self, maximum: int, timeout_s: float) -> list[Fetched]:
         """Up to ``maximum`` records; waits for the first, then takes what is there.
 
@@ -262,9 +264,13 @@ class Consumer:
             HaltereError: the group or the topic is refused. Of a broker that is away nothing is
                 raised: librdkafka comes back to it.
         """
-        messages = self._consumer.consume(1, timeout_s)
-        if messages and maximum > 1:
-            messages += self._consumer.consume(maximum - 1, 0.002)
+        with _translated(self.where):
+            messages = self._consumer.consume(1, timeout_s)
+            if messages and maximum > 1:
+                self._lost.clear()
+                more = self._consumer.consume(maximum - 1, 0.002)
+                first = (messages[0].topic(), messages[0].partition())
+                messages = more if first in self._lost else messages + more
         return [record for message in messages if (record := self._fetched(message))]
 
     def read_all(self, topic: str, partitions: Sequence[int]) -> list[Fetched]:
@@ -287,10 +293,8 @@ class Consumer:
     def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Commit the next offset to read of each partition."""
         positions = [ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()]
-        try:
+        with _translated(self.where):
             self._consumer.commit(offsets=positions, asynchronous=False)
-        except ck.KafkaException as error:
-            _raise(self.where, error)
 
     def ends(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
         """First and next offset of every partition of a topic.
@@ -298,17 +302,13 @@ class Consumer:
         Raises:
             Unavailable: the broker does not answer, or the topic does not exist.
         """
-        try:
+        with _translated(self.where):
             partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
-            return {
-                (topic, p): self._consumer.get_watermark_offsets(
-                    ck.TopicPartition(topic, p), REQUEST_S
-                )
-                for p in partitions
-            }
-        except ck.KafkaException as error:
-            _raise(self.where, error)
-        raise Unavailable(self.where, f"the topic {topic}", "no such topic")
+            places = [ck.TopicPartition(topic, p) for p in partitions]
+            found = [self._consumer.get_watermark_offsets(place, REQUEST_S) for place in places]
+        if not found:
+            raise Unavailable(self.where, f"the topic {topic}", "no such topic")
+        return {(topic, p): ends for p, ends in zip(partitions, found, strict=True)}
 
     def lag(self) -> int:
         """Records between the position and the last known end, over assigned partitions."""
@@ -322,7 +322,8 @@ class Consumer:
         self._assigned |= {(p.topic, p.partition) for p in partitions}
 
     def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-        self._revoked |= {(p.topic, p.partition) for p in partitions}
+        self._lost |= {(p.topic, p.partition) for p in partitions}
+        self._revoked |= self._lost
 
     def _fetched(self, m: ck.Message) -> Fetched | None:
         error = m.error()
@@ -343,21 +344,27 @@ def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
     Raises:
         Unavailable: no broker answers.
     """
-    try:
+    with _translated(f"kafka {kafka.bootstrap_servers}"):
         found = _admin(kafka).list_topics(timeout=timeout_s).topics
-    except ck.KafkaException as error:
-        _raise(f"kafka {kafka.bootstrap_servers}", error)
     return {name: len(topic.partitions) for name, topic in found.items()}
 
 
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
-    """Create what is missing.
+    """Create what is missing, and wait until it is there.
 
     Raises:
         Unavailable: no broker answers.
         Misconfigured: a topic exists with another number of partitions, or may not be created.
     """
-    existing = partitions(kafka, timeout_s)
+    deadline = time.monotonic() + REQUEST_S
+    while missing := _missing(kafka, partitions(kafka, timeout_s)):
+        _create(kafka, missing)
+        if time.monotonic() > deadline:
+            where = f"kafka {kafka.bootstrap_servers}"
+            raise Unavailable(where, f"the topic {missing[0].name}", "no such topic")
+
+
+def _missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
     wanted = topics(kafka)
     for topic in wanted:
         if existing.get(topic.name, topic.partitions) != topic.partitions:
@@ -367,15 +374,16 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
                 f"{existing[topic.name]}",
                 "set kafka.partitions to what the topic has, or another kafka.prefix",
             )
-    missing = [
-        NewTopic(t.name, t.partitions, kafka.replication, config=t.config)
-        for t in wanted
-        if t.name not in existing
-    ]
-    if missing:
-        admin = _admin(kafka)  # its requests end with it
-        created = admin.create_topics(missing)
-        _await_created(f"kafka {kafka.bootstrap_servers}", created.values())
+    return [topic for topic in wanted if topic.name not in existing]
+
+
+def _create(kafka: Kafka, missing: Sequence[Topic]) -> None:
+    admin = _admin(kafka)  # its requests end with it
+    plans = [NewTopic(t.name, t.partitions, kafka.replication, config=t.config) for t in missing]
+    for future in admin.create_topics(plans, request_timeout=REQUEST_S).values():
+        error = future.exception()
+        if error and error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another was quicker
+            raise translate(f"kafka {kafka.bootstrap_servers}", error.args[0])
 
 
 def _admin(kafka: Kafka) -> Any:
@@ -383,17 +391,8 @@ def _admin(kafka: Kafka) -> Any:
     return _build(AdminClient, _common(kafka, "haltere-admin") | kafka.options, where)
 
 
-def _await_created(where: str, futures: Iterable[Any]) -> None:
-    for future in futures:
-        try:
-            future.result(REQUEST_S)
-        except ck.KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was quicker
-                _raise(where, error)
-
-
 def _build(kind: Any, config: dict[str, Any], where: str) -> Any:
     try:
-        return kind(config, logger=log)
+        return kind(config)
     except ck.KafkaException as error:
         raise Misconfigured(where, "options that librdkafka knows", str(error)) from None

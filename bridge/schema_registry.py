@@ -4,6 +4,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 
 from bridge.errors import Misconfigured, Unavailable
@@ -20,6 +22,8 @@ def register(url: str, subject: str, schema: Mapping[str, Any]) -> int:
     """
     where = f"schema_registry.url {url}"
     body = json.dumps({"schema": json.dumps(schema)}).encode()
+    if not url.startswith(("http://", "https://")):
+        raise Misconfigured(where, "http:// or https://", repr(url))
     request = urllib.request.Request(  # noqa: S310
         f"{url.rstrip('/')}/subjects/{subject}/versions",
         body,
@@ -29,6 +33,9 @@ def register(url: str, subject: str, schema: Mapping[str, Any]) -> int:
         with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:  # noqa: S310
             return int(json.load(answer)["id"])
     except urllib.error.HTTPError as error:
-        raise Misconfigured(where, "a registered schema", f"HTTP {error.code}") from None
-    except (OSError, ValueError, KeyError) as error:
+        error.close()
+        ours = error.code < HTTPStatus.INTERNAL_SERVER_ERROR
+        family = Misconfigured if ours else Unavailable
+        raise family(where, "a registered schema", f"HTTP {error.code}") from None
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise Unavailable(where, "a schema registry that answers", str(error)) from None

@@ -47,7 +47,9 @@ class Kafka(Section):
     replication: Annotated[int, Field(ge=1, le=10)] = 1
     retention_hours: Annotated[int, Field(ge=1)] = 7 * 24
     message_timeout_ms: Annotated[int, Field(ge=1000)] = 300_000  # then it is produced again
-    options: dict[str, str | int | float | bool] = {}  # librdkafka names, over all of the above
+    options: dict[str, str | int | float | bool] = Field(
+        default={}, repr=False
+    )  # librdkafka names, over all of the above; they may hold secrets
 
 
 class SchemaRegistry(Section):
@@ -124,7 +126,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise _explain(where, error.errors()[0]) from None
+        raise _explain(where, environment, error.errors()[0]) from None
 
 
 def known_keys() -> dict[str, Any]:
@@ -170,11 +172,14 @@ def _set(tree: dict[str, Any], name: str, text: str) -> None:
         target[key] = value
 
 
-def _explain(where: str, error: Any) -> Misconfigured:
+def _explain(file: str, environment: Mapping[str, str], error: Any) -> Misconfigured:
     path = ".".join(str(part) for part in error["loc"])
+    variable = next((v for v, key in _variables().items() if key == path), "")
+    where = f"environment {variable}" if variable in environment else file
     if error["type"] != "extra_forbidden":
         received = "nothing" if error["type"] == "missing" else _masked(path, error["input"])
-        return Misconfigured(f"{where}: {path}", error["msg"], received)
+        expected = error["msg"].removeprefix("Input should be ")
+        return Misconfigured(f"{where}: {path}", expected, received)
     parent, _, _ = path.rpartition(".")
     scope = {k for k in known_keys() if k.rpartition(".")[0] == parent}
     if parent.startswith("route"):
@@ -186,7 +191,8 @@ def _explain(where: str, error: Any) -> Misconfigured:
 
 
 def _masked(path: str, value: object) -> str:
-    return "a hidden value" if "password" in path else repr(value)
+    hidden = "password" in path or path.startswith("kafka.options")
+    return "a hidden value" if hidden else repr(value)
 
 
 def _nearest(name: str, known: Any) -> str:

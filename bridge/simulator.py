@@ -17,7 +17,7 @@ from bridge import settings
 from bridge.contracts import MICROS
 from bridge.errors import Misconfigured
 from bridge.fleet import Fault, Fleet, Plan, Telemetry
-from bridge.mqtt import Connection, Delivery
+from bridge.mqtt import Connection
 from bridge.replay import Recording
 
 PER_CONNECTION = 100  # devices
@@ -30,10 +30,20 @@ PUBACKS_S = 30.0  # wait for them at the end of the plan ...
 PUBACKS_STOPPED_S = 5.0  # ... and when stopped before
 
 
+class Arrived(Protocol):
+    """What the loop needs of a delivery."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def received(self) -> int: ...
+    def ack(self) -> None: ...
+
+
 class Link(Protocol):
     """What the loop needs of an MQTT connection."""
 
-    def receive(self, maximum: int, timeout_s: float) -> list[Delivery]: ...
+    def receive(self, maximum: int, timeout_s: float) -> Sequence[Arrived]: ...
     def publish(self, topic: str, payload: bytes, token: object) -> None: ...
     def acknowledged(self) -> list[object]: ...
     def refused(self) -> list[tuple[object, str]]: ...
@@ -275,7 +285,7 @@ class _Loop:
             self._files.flush()
             self._files.progress(self.stats)
 
-    def _alert(self, delivery: Delivery) -> None:
+    def _alert(self, delivery: Arrived) -> None:
         """A device acts on an alert only while it is valid; all are written down."""
         line: dict[str, Any] = {"arrived": delivery.received}
         alert = _alert_of(delivery.payload)

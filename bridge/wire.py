@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import fastavro
 import fastavro.schema
+import fastavro.validation
 import orjson
 
 from bridge.contracts import (
@@ -219,7 +220,7 @@ def decode(kind: type[C], data: bytes) -> C:
     name = kind.__name__
     try:
         if data[:1] == b"{":
-            row = orjson.loads(data)
+            row = _from_json(kind, data)
         else:
             body = io.BytesIO(data[frame_length(kind, data) :])
             row = fastavro.schemaless_reader(body, _PARSED[kind], None)
@@ -252,11 +253,19 @@ def _build(kind: type[C], row: Any) -> C:
     for name, value in arguments.items():
         if isinstance(value, list):
             arguments[name] = tuple(value)
-        elif isinstance(value, str) and name in ("payload", "weights", "snapshot"):
-            arguments[name] = base64.b64decode(value)
     if isinstance(arguments.get("position"), dict):
         arguments["position"] = Position(**arguments["position"])
     return kind(**arguments)
+
+
+def _from_json(kind: type[C], data: bytes) -> Any:
+    """Held to the schema, as Avro is by its nature."""
+    row = orjson.loads(data)
+    for name in ("payload", "weights", "snapshot"):
+        if name in row:
+            row[name] = base64.b64decode(row[name], validate=True)
+    fastavro.validation.validate({"layout": 0} | row, _PARSED[kind])
+    return row
 
 
 def _base64(value: object) -> str:

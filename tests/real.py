@@ -1,7 +1,7 @@
-"""The real brokers of a test run: started once, when somebody first asks, by the process that stays.
+"""The real brokers of a test run: started once, at the first question.
 
-Under ``pytest -n`` that is the controller: a worker asks it through a socket whose address it finds
-in the environment.
+Under ``pytest -n`` the controller has them, which stays to the end; a worker asks it through a
+socket whose address it finds in the environment.
 """
 
 import json

@@ -3,18 +3,20 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.contracts import MICROS
 from bridge.errors import Misconfigured
 from bridge.fleet import Plan, faults
-from bridge.replay import GAP_S, open_recording
+from bridge.replay import GAP_S, Recording, open_recording
 from bridge.simulator import (
     IN_FLIGHT,
     LATE,
     PER_CONNECTION,
     Outputs,
+    Stats,
     drive,
     fleet_programme,
     replay_programme,
@@ -86,15 +88,15 @@ class FakeLink:
         return len(self.waiting)
 
 
-def lines(path: Path) -> list[dict]:
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def small_plan(**more) -> Plan:
+def small_plan(**more: Any) -> Plan:
     return Plan(**({"devices": 4, "start": START, "duration_s": 10.0} | more))
 
 
-def test_every_message_is_published_when_it_is_due(tmp_path):
+def test_every_message_is_published_when_it_is_due(tmp_path: Path) -> None:
     clock = Clock(until=START + 12 * MICROS)
     link = FakeLink(clock)
     stats = drive(fleet_programme(small_plan()), [link], Outputs(tmp_path), clock, clock.now)
@@ -105,7 +107,7 @@ def test_every_message_is_published_when_it_is_due(tmp_path):
     assert [json.loads(body)["ts"] * 1000 for _, body in link.sent] == [s["time"] for s in sent]
 
 
-def test_the_folder_holds_labels_and_marks_what_was_sent_with_a_fault(tmp_path):
+def test_the_folder_holds_labels_and_marks_what_was_sent_with_a_fault(tmp_path: Path) -> None:
     plan = small_plan(duration_s=180.0, devices=20)
     programme = fleet_programme(plan)
     clock = Clock(until=START + 181 * MICROS)
@@ -122,7 +124,7 @@ def test_the_folder_holds_labels_and_marks_what_was_sent_with_a_fault(tmp_path):
     assert summary["plan"]["seed"] == 1
 
 
-def test_each_link_carries_up_to_a_hundred_devices(tmp_path):
+def test_each_link_carries_up_to_a_hundred_devices(tmp_path: Path) -> None:
     plan = small_plan(devices=PER_CONNECTION + 20, duration_s=1.0)
     clock = Clock(until=START + 2 * MICROS)
     links = [FakeLink(clock), FakeLink(clock)]
@@ -130,12 +132,12 @@ def test_each_link_carries_up_to_a_hundred_devices(tmp_path):
     assert [len(link.sent) for link in links] == [100, 20]
 
 
-def alert(clock: Clock, at_s: float, valid_s: float, **more) -> FakeDelivery:
+def alert(clock: Clock, at_s: float, valid_s: float, **more: Any) -> FakeDelivery:
     body = {"id": "a", "device": "pump-0001", "valid_until": START + int(valid_s * MICROS), **more}
     return FakeDelivery(json.dumps(body).encode(), START + int(at_s * MICROS))
 
 
-def test_an_alert_is_written_with_its_arrival_and_acknowledged(tmp_path):
+def test_an_alert_is_written_with_its_arrival_and_acknowledged(tmp_path: Path) -> None:
     clock = Clock(until=START + 15 * MICROS)
     link = FakeLink(clock)
     one = alert(clock, at_s=12.0, valid_s=60.0, reason="spike")  # after the last message
@@ -147,7 +149,7 @@ def test_an_alert_is_written_with_its_arrival_and_acknowledged(tmp_path):
     assert stats.alerts == 1 and one.acked
 
 
-def test_an_alert_past_its_time_is_recorded_as_expired_and_not_acted_on(tmp_path):
+def test_an_alert_past_its_time_is_recorded_as_expired_and_not_acted_on(tmp_path: Path) -> None:
     clock = Clock(until=START + 12 * MICROS)
     link = FakeLink(clock)
     link.alerts = [alert(clock, at_s=5.0, valid_s=4.0)]
@@ -157,7 +159,7 @@ def test_an_alert_past_its_time_is_recorded_as_expired_and_not_acted_on(tmp_path
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"[1]", b"{}", b"[" * 100, b'{"valid_until":"x"}'])
-def test_an_alert_that_is_none_is_counted_and_stops_nothing(tmp_path, payload):
+def test_an_alert_that_is_none_is_counted_and_stops_nothing(tmp_path: Path, payload: bytes) -> None:
     clock = Clock(until=START + 12 * MICROS)
     link = FakeLink(clock)
     link.alerts = [FakeDelivery(payload, START)]
@@ -165,14 +167,14 @@ def test_an_alert_that_is_none_is_counted_and_stops_nothing(tmp_path, payload):
     assert stats.malformed == 1 and stats.published == 40
 
 
-def test_it_waits_for_the_pubacks_at_the_end_of_the_plan(tmp_path):
+def test_it_waits_for_the_pubacks_at_the_end_of_the_plan(tmp_path: Path) -> None:
     clock = Clock(until=START + 60 * MICROS)
     link = FakeLink(clock, puback_at=START + 25 * MICROS)
     stats = drive(fleet_programme(small_plan()), [link], Outputs(tmp_path), clock, clock.now)
     assert stats.acknowledged == 40 and stats.in_flight == 0
 
 
-def test_what_is_never_acknowledged_is_said(tmp_path):
+def test_what_is_never_acknowledged_is_said(tmp_path: Path) -> None:
     clock = Clock(until=START + 60 * MICROS)
     link = FakeLink(clock, puback_at=START + 3600 * MICROS)
     drive(fleet_programme(small_plan()), [link], Outputs(tmp_path), clock, clock.now)
@@ -180,7 +182,7 @@ def test_what_is_never_acknowledged_is_said(tmp_path):
     assert summary["in_flight"] == 40 and summary["acknowledged"] == 0
 
 
-def test_stopped_early_it_ends_and_still_takes_the_pubacks(tmp_path):
+def test_stopped_early_it_ends_and_still_takes_the_pubacks(tmp_path: Path) -> None:
     clock = Clock(until=START + 4 * MICROS)
     link = FakeLink(clock, puback_at=START + 6 * MICROS)
     stats = drive(fleet_programme(small_plan()), [link], Outputs(tmp_path), clock, clock.now)
@@ -189,7 +191,9 @@ def test_stopped_early_it_ends_and_still_takes_the_pubacks(tmp_path):
     assert stats.acknowledged == stats.published
 
 
-def test_devices_hold_back_while_the_broker_is_away_and_say_that_they_were_late(tmp_path):
+def test_devices_hold_back_while_the_broker_is_away_and_say_that_they_were_late(
+    tmp_path: Path,
+) -> None:
     plan = small_plan(rate_hz=1000.0, devices=4, duration_s=6.0)
     clock = Clock(until=START + 30 * MICROS)
     link = FakeLink(clock, puback_at=START + 10 * MICROS)
@@ -200,7 +204,7 @@ def test_devices_hold_back_while_the_broker_is_away_and_say_that_they_were_late(
     assert stats.latest_ms * 1000 > LATE
 
 
-def test_progress_is_told_each_second(tmp_path):
+def test_progress_is_told_each_second(tmp_path: Path) -> None:
     seen = []
     clock = Clock(until=START + 12 * MICROS)
     files = Outputs(tmp_path, lambda stats: seen.append(stats.published))
@@ -209,11 +213,11 @@ def test_progress_is_told_each_second(tmp_path):
     assert seen == sorted(seen) and seen[-1] == 40
 
 
-def test_sent_is_on_disk_within_a_second(tmp_path):
+def test_sent_is_on_disk_within_a_second(tmp_path: Path) -> None:
     on_disk = []
     clock = Clock(until=START + 12 * MICROS)
 
-    def look(stats):
+    def look(stats: Stats) -> None:
         on_disk.append((stats.published, len(lines(tmp_path / "sent.jsonl"))))
 
     drive(
@@ -222,7 +226,7 @@ def test_sent_is_on_disk_within_a_second(tmp_path):
     assert all(published == written for published, written in on_disk)
 
 
-def test_a_folder_that_cannot_be_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="a folder to write to"):
         Outputs(tmp_path / "file")
@@ -231,19 +235,21 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
 # Replay
 
 
-def recording(tmp_path: Path, text: str, device: str = "pump-7"):
+def recording(tmp_path: Path, text: str, device: str = "pump-7") -> Recording:
     path = tmp_path / "recorded.csv"
     path.write_text(text, "utf-8")
     return open_recording(path, device)
 
 
-def bodies(recorded) -> list[dict]:
+def bodies(recorded: Recording) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in recorded.messages()]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("name", ["datetime", "Timestamp", "time", "date"])
-def test_the_time_column_and_the_delimiter_are_recognised(tmp_path, name, delimiter):
+def test_the_time_column_and_the_delimiter_are_recognised(
+    tmp_path: Path, name: str, delimiter: str
+) -> None:
     rows = [[name, "a b", "word", "anomaly"], ["2020-03-09 10:14:33", "1.5", "on", "0"]]
     recorded = recording(tmp_path, "\n".join(delimiter.join(row) for row in rows))
     (message,) = recorded.messages()
@@ -263,12 +269,12 @@ def test_the_time_column_and_the_delimiter_are_recognised(tmp_path, name, delimi
         "1583748873500000000",
     ],
 )
-def test_iso_and_epoch_times_mean_the_same_instant(tmp_path, cell):
+def test_iso_and_epoch_times_mean_the_same_instant(tmp_path: Path, cell: str) -> None:
     (message,) = recording(tmp_path, f"time,a\n{cell},1\n").messages()
     assert message.due == 1_583_748_873_500_000
 
 
-def test_labels_never_travel_and_become_runs(tmp_path):
+def test_labels_never_travel_and_become_runs(tmp_path: Path) -> None:
     flags = [0, 1, 1, 0, 0, 1]
     rows = "\n".join(f"{100 + n},{n}.5,{flag}" for n, flag in enumerate(flags))
     recorded = recording(tmp_path, f"time,a,anomaly\n{rows}\n")
@@ -279,7 +285,7 @@ def test_labels_never_travel_and_become_runs(tmp_path):
     assert all(set(body) == {"ts", "a"} for body in bodies(recorded))
 
 
-def test_a_bad_row_is_left_out_counted_and_named_with_its_line(tmp_path):
+def test_a_bad_row_is_left_out_counted_and_named_with_its_line(tmp_path: Path) -> None:
     text = "time,a,b\n100,1,2\n101,n/a,2\n102,1\nsoon,1,2\n103,,2\n104,inf,1\n"
     recorded = recording(tmp_path, text)
     assert [body for body in bodies(recorded)] == [
@@ -309,25 +315,27 @@ def test_a_bad_row_is_left_out_counted_and_named_with_its_line(tmp_path):
         ("time,a\n9e30,1\n", "a time between the years"),
     ],
 )
-def test_a_file_that_cannot_be_replayed_is_refused(tmp_path, text, said):
+def test_a_file_that_cannot_be_replayed_is_refused(tmp_path: Path, text: str, said: Any) -> None:
     with pytest.raises(Misconfigured, match=said):
         recording(tmp_path, text)
 
 
-def test_no_such_file_and_no_such_device_name(tmp_path):
+def test_no_such_file_and_no_such_device_name(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="expected a CSV file, received no such file"):
         open_recording(tmp_path / "none.csv", "a")
     with pytest.raises(Misconfigured, match="a name without"):
         recording(tmp_path, "time,a\n1,2\n", device="a/b")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"time,a\n\xff\xfe,1\n")
     with pytest.raises(Misconfigured, match="a readable CSV file in UTF-8"):
         open_recording(tmp_path / "binary.csv", "a")
 
 
-def test_the_rhythm_is_the_recorded_one_divided_by_the_speed_with_short_gaps(tmp_path):
+def test_the_rhythm_is_the_recorded_one_divided_by_the_speed_with_short_gaps(
+    tmp_path: Path,
+) -> None:
     recorded = recording(tmp_path, "time,a\n100,1\n101,1\n103,1\n9000,1\n8000,1\n")
     clock = Clock()
     link = FakeLink(clock)
@@ -340,14 +348,14 @@ def test_the_rhythm_is_the_recorded_one_divided_by_the_speed_with_short_gaps(tmp
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_speed_that_is_none_is_refused(tmp_path, speed):
+def test_a_speed_that_is_none_is_refused(tmp_path: Path, speed: float) -> None:
     recorded = recording(tmp_path, "time,a\n100,1\n")
     with pytest.raises(Misconfigured, match="simulate: speed"):
         replay_programme(recorded, speed, START)
 
 
 @pytest.mark.skipif(not SKAB.exists(), reason="the recorded SKAB data is not on this machine")
-def test_a_recorded_valve_experiment_replays():
+def test_a_recorded_valve_experiment_replays() -> None:
     recorded = open_recording(SKAB, "valve1")
     assert recorded.rows == 1147 and recorded.bad == 0
     assert [name for _, name in recorded.columns.labels] == ["anomaly", "changepoint"]
@@ -377,10 +385,10 @@ def documented() -> dict[str, str]:
         ("gps_freeze", [faults.GPS_FREEZE_MOVES_M_S, faults.GPS_FREEZE_S]),
     ],
 )  # fmt: skip
-def test_the_documented_sizes_are_those_of_the_code(kind, numbers):
+def test_the_documented_sizes_are_those_of_the_code(kind: Any, numbers: Any) -> None:
     found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", documented()[kind])]
     assert found == numbers
 
 
-def test_every_kind_of_fault_is_documented():
+def test_every_kind_of_fault_is_documented() -> None:
     assert {kind.value for kind in faults.Kind} <= set(documented())

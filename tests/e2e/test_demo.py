@@ -49,9 +49,10 @@ def test_every_process_may_be_killed_and_nothing_is_lost(tmp_path: Path) -> None
     command = [sys.executable, "-m", "haltere", "demo", "--headless", "--json"]
     command += ["--minutes", "1.4", "--devices", "24", "--rate", "2", "--seed", "5"]
     command += ["--folder", str(tmp_path / "run")]
-    with said.open("wb") as stderr, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=stderr
-    ) as demo:
+    with (
+        said.open("wb") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as demo,
+    ):
         try:
             until("the first scores", lambda: b"scored 4" in said.read_bytes())
             for name in KILLED:

@@ -14,7 +14,7 @@ def readings(
     """What ingest would make of a fleet, in order of time, and its faults."""
     plan = Plan(seed=3, devices=devices, start=START, duration_s=seconds, faults=faults)
     fleet, normalise = Fleet(plan), Normaliser(Settings().route)
-    found = []
+    found: list[Reading] = []
     for sent in fleet.messages():
         outcome = normalise(Message(sent.topic, sent.payload, sent.due + 5000))
         assert isinstance(outcome, Accepted)

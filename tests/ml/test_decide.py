@@ -40,9 +40,19 @@ class Device:
     ) -> Verdicts:
         self.time += MICROS
         self.table["count"][self.at] += 1
-        flags = (np.array([[flag]]) for flag in (known, known and same, known))
-        residuals = (np.array([[value]]) for value in (innovation, level, left))
-        evidence = Evidence(*flags, *residuals, self.usual)
+
+        def one(value: float) -> np.ndarray:
+            return np.array([[value]])
+
+        evidence = Evidence(
+            known=one(known),
+            repeats=one(known and same),
+            scored=one(known),
+            innovation=one(innovation),
+            level=one(level),
+            left=one(left),
+            usual=self.usual,
+        )
         return decide.decide(self.table, self.at, evidence, np.array([self.time]), TO)
 
     def live(self, readings: int, seed: int = 1) -> None:

@@ -1,0 +1,56 @@
+"""Every error that librdkafka knows is in exactly one family: this fails when it grows one."""
+
+from collections import Counter
+
+import pytest
+from confluent_kafka import KafkaError
+
+from bridge import kafka_errors
+from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
+from bridge.kafka import translate
+from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+
+
+def known() -> set[str]:
+    """The names of all codes of the library that is installed."""
+    codes = [getattr(KafkaError, name) for name in dir(KafkaError) if name.upper() == name]
+    return {KafkaError(code).name() for code in codes if isinstance(code, int)}
+
+
+def test_every_error_of_the_library_has_a_family() -> None:
+    assert len(known()) > 150
+    assert known() - set(FAMILIES) == set()
+
+
+def test_no_name_stands_in_two_families() -> None:
+    tables = [kafka_errors._FENCED, kafka_errors._MALFORMED]
+    tables += [kafka_errors._MISCONFIGURED, kafka_errors._UNAVAILABLE]
+    names = Counter(name for table in tables for name in table.split())
+    assert [name for name, count in names.items() if count > 1] == []
+    assert len(names) == len(FAMILIES)
+
+
+@pytest.mark.parametrize("family", [Fenced, Malformed, Misconfigured, Unavailable])
+def test_every_family_says_what_was_expected(family: type[HaltereError]) -> None:
+    assert EXPECTED[family]
+    assert family in REMEDIES
+
+
+@pytest.mark.parametrize(
+    ("code", "family"),
+    [
+        (KafkaError._FENCED, Fenced),
+        (KafkaError.PRODUCER_FENCED, Fenced),
+        (KafkaError.MSG_SIZE_TOO_LARGE, Malformed),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Misconfigured),
+        (KafkaError.SASL_AUTHENTICATION_FAILED, Misconfigured),
+        (KafkaError._MSG_TIMED_OUT, Unavailable),
+        (KafkaError._ALL_BROKERS_DOWN, Unavailable),
+        (KafkaError.NOT_ENOUGH_REPLICAS, Unavailable),
+    ],
+)
+def test_an_error_is_translated_with_its_name(code: int, family: type[HaltereError]) -> None:
+    error = translate("kafka a:1", KafkaError(code))
+    assert type(error) is family
+    assert str(error).startswith("kafka a:1: expected ")
+    assert KafkaError(code).name() in error.received
