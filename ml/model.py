@@ -107,7 +107,8 @@ def optimizer_state(model: keras.Model) -> list[np.ndarray]:
 
 def restore_optimizer(model: keras.Model, variables: Sequence[np.ndarray]) -> None:
     """Take the optimiser's variables as `optimizer_state` gave them."""
-    model.optimizer.build(model.trainable_variables)
+    if len(variables) > len(model.optimizer.variables):  # it had been fitted
+        model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, variables, strict=True):
         variable.assign(value)
 

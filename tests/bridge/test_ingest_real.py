@@ -181,6 +181,7 @@ def test_while_kafka_is_away_ingest_says_so_keeps_trying_and_leaves_when_told(
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
 def test_messages_wait_at_the_mqtt_broker_until_kafka_has_them(
     settings: Settings, unique: str, caplog: pytest.LogCaptureFixture
 ) -> None:

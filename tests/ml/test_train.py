@@ -83,6 +83,20 @@ def test_a_checkpoint_goes_on_where_it_stood(training: Training, tmp_path: Path)
             )
 
 
+def test_a_checkpoint_before_the_first_lesson_goes_on_too(tmp_path: Path) -> None:
+    young = taught(10)
+    checkpoint.save(tmp_path, young.snapshot())
+    kept = checkpoint.load(tmp_path)
+    assert kept is not None
+    other = Training(Settings())
+    other.resume(kept)
+    assert other.offsets == young.offsets
+    assert {n: p.readings for n, p in other.pupils.items()} == {
+        n: p.readings for n, p in young.pupils.items()
+    }
+    assert len(list(other.lessons())) == 0
+
+
 def test_a_forecast_depends_on_its_reading_alone(training: Training) -> None:
     pupil = training.pupils["vehicle"]
     context = np.concatenate([lesson.context for lesson in (pupil.kept, *pupil.fresh) if lesson])
