@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -187,6 +188,8 @@ def simulate(  # noqa: PLR0913, PLR0917  each is an option of the command line
 ) -> None:
     """Publish a labelled fleet, or a recorded file, and listen to its alerts.
 
+    SIGUSR1 ends the publishing; SIGTERM and Ctrl-C end all of it.
+
     Example: haltere simulate --devices 50 --minutes 3
 
     Example: haltere simulate --replay recording.csv --device pump-9 --speed 60
@@ -207,6 +210,9 @@ def simulate(  # noqa: PLR0913, PLR0917  each is an option of the command line
     else:
         plan = Plan(seed=seed, devices=devices, start=start, duration_s=60 * minutes, rate_hz=rate)
         programme = simulator.fleet_programme(plan)
+    enough = Event()
+    signal.signal(signal.SIGUSR1, lambda *_: enough.set())
+    programme = replace(programme, messages=simulator.until(programme.messages, enough.is_set))
     stats = simulator.publish(programme, told.mqtt, files, stop)
     say(f"published {stats.published}, acknowledged {stats.acknowledged}, alerts {stats.alerts}")
 
@@ -342,6 +348,9 @@ def main() -> None:
     except HaltereError as error:
         say(f"haltere: {error}")
         sys.exit(EXITS[type(error)])
+    except KeyboardInterrupt:
+        say("haltere: stopped")
+        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

@@ -277,11 +277,19 @@ class Consumer:
         """Every committed record of these partitions up to the end that is reached first.
 
         Takes the place of whatever was assigned.
+
+        Raises:
+            Unavailable: nothing came for a while, and the end was not reached.
         """
         self.assign({(topic, p): EARLIEST for p in partitions})
         records: list[Fetched] = []
+        patience = int(REQUEST_S)
         while len(self._ended) < len(partitions):
-            records += self.fetch(10_000, 1.0)
+            fetched = self.fetch(10_000, 1.0)
+            records += fetched
+            patience = int(REQUEST_S) if fetched else patience - 1
+            if patience <= 0:
+                raise Unavailable(self.where, f"the end of {topic}", f"nothing in {REQUEST_S:g} s")
         return records
 
     def changes(self) -> Changes:

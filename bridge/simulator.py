@@ -7,7 +7,7 @@ folder. The pipeline under test never reads that folder.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,6 +128,14 @@ def _line(file: IO[str], value: dict[str, Any]) -> None:
 
 def now_micros() -> int:
     return time.time_ns() // 1000
+
+
+def until(messages: Iterable[Telemetry], enough: Callable[[], bool]) -> Iterator[Telemetry]:
+    """The messages up to the one during which somebody has had enough."""
+    for message in messages:
+        if enough():
+            return
+        yield message
 
 
 def fleet_programme(plan: Plan) -> Programme:

@@ -143,6 +143,8 @@ def _detection(fleet: Fleet, stored: Stored) -> dict[str, Any]:
     injected, detected, delays, matched = Counter[str](), Counter[str](), [], set[str]()
     for label in fleet.labels:
         device, start, end = label["device"], label["start"], label["end"]
+        if not published[device] or published[device][-1] < start:
+            continue  # the devices were stopped before
         injected[label["kind"]] += 1
         mine = [a for a in alerts[device] if start <= a.time < end + AFTER_S * MICROS]
         matched |= {a.id for a in mine}

@@ -1,5 +1,6 @@
 """One run of the demo, top to bottom: brokers, services, fleet, wait, settle, stop, ledger."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from threading import Event
 from typing import Any
 
 from bridge.brokers import Brokers, embedded
-from bridge.errors import Unavailable
+from bridge.errors import Misconfigured, Unavailable
 from bridge.settings import Settings, load
 from demo import ledger
 from demo.ledger import Report
@@ -58,6 +59,7 @@ def run(play: Play, folder: Path | None, headless: bool, stop: Event) -> Report:
     begun = time.monotonic()
     with TemporaryDirectory(prefix="haltere-demo-") as temporary:
         where = (folder or Path(temporary)).absolute()
+        _require_empty(where)
         with embedded(where / "brokers", _say) as brokers:
             report = _perform(play, where, brokers, (headless, stop))
     report.figures["seconds"] = round(time.monotonic() - begun, 1)
@@ -67,8 +69,9 @@ def run(play: Play, folder: Path | None, headless: bool, stop: Event) -> Report:
 def _perform(play: Play, where: Path, brokers: Brokers, how: tuple[bool, Event]) -> Report:
     headless, stop = how
     settings, services = _services(where, brokers)
+    out = where / "fleet"
     fleet = Service(
-        "simulate", where, ("--config", str(where / "fleet.toml"), *play.arguments(where / "fleet"))
+        "simulate", where, ("--config", str(where / "fleet.toml"), *play.arguments(out))
     )
     troupe = Troupe(services)
     with _ended([*services.values(), fleet]):
@@ -76,14 +79,15 @@ def _perform(play: Play, where: Path, brokers: Brokers, how: tuple[bool, Event])
         _say("waiting for ingest, train, score and egress")
         _await_ready(troupe, stop)
         fleet.launch()
-        screen = Headless(_say) if headless else Screen(play.devices)
-        with screen:
-            while not stop.is_set() and not _published(where / "fleet", fleet, troupe):
+        with Headless(_say) if headless else Screen(play.devices) as screen:
+            while not stop.is_set() and not _published(out, fleet):
                 troupe.watch()
-                screen.show(troupe, where / "fleet")
+                screen.show(troupe, out)
                 stop.wait(LOOK_S)
-            _settle(troupe, stop)
-        return _account(troupe, fleet, settings, where / "fleet")
+        _say("the devices stop; waiting for what is under way")
+        _finish(out, fleet)
+        _settle(troupe)
+        return _account(troupe, fleet, settings, out)
 
 
 def _services(where: Path, brokers: Brokers) -> tuple[Settings, dict[str, Service]]:
@@ -110,24 +114,33 @@ def _services(where: Path, brokers: Brokers) -> tuple[Settings, dict[str, Servic
 
 def _await_ready(troupe: Troupe, stop: Event) -> None:
     deadline = time.monotonic() + READY_S
-    while not troupe.ready() and not stop.is_set():
+    while not troupe.ready():
         for name, service in troupe.services.items():
             if not service.alive():
                 raise Unavailable(f"haltere {name}", "a running service", service.last_words())
         if time.monotonic() > deadline:
             late = ", ".join(troupe.unhealthy())
             raise Unavailable("haltere demo", f"all services ready in {READY_S:.0f} s", late)
-        stop.wait(0.1)
+        if stop.wait(0.1):
+            raise KeyboardInterrupt
 
 
-def _published(out: Path, fleet: Service, troupe: Troupe) -> bool:
+def _published(out: Path, fleet: Service) -> bool:
     """Whether the devices have sent everything and had it acknowledged."""
     if not fleet.alive():
         raise Unavailable("haltere simulate", "a running fleet", fleet.last_words())
     return (out / "done").exists()
 
 
-def _settle(troupe: Troupe, stop: Event) -> None:
+def _finish(out: Path, fleet: Service) -> None:
+    """The devices publish no more, but go on listening to their alerts."""
+    fleet.tell(signal.SIGUSR1)
+    deadline = time.monotonic() + SETTLE_S
+    while not _published(out, fleet) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _settle(troupe: Troupe) -> None:
     """Wait until nothing moves any more."""
     deadline, steady, before = time.monotonic() + SETTLE_S, 0, None
     while steady < STEADY and time.monotonic() < deadline:
@@ -136,7 +149,6 @@ def _settle(troupe: Troupe, stop: Event) -> None:
         now = _moved(troupe)
         steady = steady + 1 if now == before and troupe.ready() else 0
         before = now
-    stop.set()
 
 
 def _moved(troupe: Troupe) -> tuple[float, ...]:
@@ -166,6 +178,13 @@ def _account(troupe: Troupe, fleet: Service, settings: Settings, out: Path) -> R
     if unclean:
         report.problems.append(f"did not leave cleanly in 5 s: {', '.join(unclean)}")
     return report
+
+
+def _require_empty(where: Path) -> None:
+    if where.exists() and any(where.iterdir()):
+        raise Misconfigured(
+            f"demo --folder {where}", "an empty or new folder", "one with files in it"
+        )
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class Service(Child):
         except (OSError, urllib.error.URLError):
             return None
 
+    def tell(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        if self._process is not None:
+            self._process.send_signal(what)
+
     def leave(self) -> bool:
         """SIGTERM; whether it ended by itself, without an error and in time."""
         process = self._process

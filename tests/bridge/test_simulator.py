@@ -337,7 +337,7 @@ def test_the_rhythm_is_the_recorded_one_divided_by_the_speed_with_short_gaps(
     tmp_path: Path,
 ) -> None:
     recorded = recording(tmp_path, "time,a\n100,1\n101,1\n103,1\n9000,1\n8000,1\n")
-    clock = Clock()
+    clock = Clock(until=START + 60 * MICROS)
     link = FakeLink(clock)
     programme = replay_programme(recorded, 2.0, START)
     stats = drive(programme, [link], Outputs(tmp_path / "out"), clock, clock.now)
