@@ -23,10 +23,11 @@ from bridge.errors import Malformed
 from bridge.kafka import Changes, Consumer, Producer, Record
 from bridge.metrics import Telemetry
 from bridge.settings import Settings
-from ml import decide, model, source
+from ml import decide, model
 from ml.columns import Columns, Decoder
 from ml.observe import Observation, Observer
 from ml.registry import Champions
+from ml.source import Batch, Source
 from ml.version import corrected, unpack
 from ml.windows import Arrival
 
@@ -203,7 +204,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         for card in champions.load().values():
             scoring.adopt(card)
         consumer.subscribe([Topics(settings.kafka.prefix).readings])
-        for batch in source.dataset(consumer, ROWS, WAIT_S):
+        for batch in Source(consumer, ROWS, WAIT_S, stop.is_set):
             _hand_over(scoring, settings, consumer.changes())
             _score(scoring, batch, (consumer, producer), telemetry)
             for card in champions.news():
@@ -211,13 +212,11 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
             telemetry.gauge("lag", consumer.lag())
             telemetry.ready = True
             telemetry.beat()
-            if stop.is_set():
-                break
 
 
 def _score(
     scoring: Scoring,
-    batch: dict[str, tf.Tensor],
+    batch: Batch,
     edges: tuple[Consumer, Producer],
     telemetry: Telemetry,
 ) -> None:

@@ -5,13 +5,16 @@ feeds it stays the caller's, for offsets, assignments and commits. A quiet topic
 batch after ``wait_s``, so that a loop can breathe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bridge.kafka import Consumer
+from bridge.errors import HaltereError
+from bridge.kafka import Consumer, Fetched
+
+Batch = dict[str, tf.Tensor]
 
 SIGNATURE = {
     "value": tf.TensorSpec((None,), tf.string),
@@ -22,24 +25,56 @@ SIGNATURE = {
 }
 
 
-def dataset(consumer: Consumer, rows: int, wait_s: float) -> tf.data.Dataset:
-    """Endless batches of up to ``rows`` records: ``{value, key, partition, offset, timestamp}``.
+class Source:
+    """Batches of up to ``rows`` records, until told to stop.
 
     Args:
         consumer: subscribed or assigned.
         rows: at most so many records a batch.
         wait_s: at most so long for the first of them.
+        stop: asked before each batch.
     """
 
-    def batches() -> Iterator[dict[str, Any]]:
-        while True:
-            records = consumer.fetch(rows, wait_s)
-            yield {
-                "value": np.array([r.value or b"" for r in records], dtype=object),
-                "key": np.array([r.key for r in records], dtype=object),
-                "partition": np.array([r.partition for r in records], np.int32),
-                "offset": np.array([r.offset for r in records], np.int64),
-                "timestamp": np.array([r.timestamp for r in records], np.int64),
-            }
+    def __init__(
+        self, consumer: Consumer, rows: int, wait_s: float, stop: Callable[[], bool]
+    ) -> None:
+        self._consumer = consumer
+        self._rows = rows
+        self._wait_s = wait_s
+        self._stop = stop
+        self._left = False
+        self._failure: HaltereError | None = None
 
-    return tf.data.Dataset.from_generator(batches, output_signature=SIGNATURE)
+    def dataset(self) -> tf.data.Dataset:
+        """``{value, key, partition, offset, timestamp}``, each of shape (records,)."""
+        return tf.data.Dataset.from_generator(self._batches, output_signature=SIGNATURE)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the dataset; what the consumer raises comes out here."""
+        batches = iter(self.dataset())
+        try:
+            yield from batches
+        finally:  # TensorFlow may hang when it takes an unfinished generator apart: let it end
+            self._left = True
+            for _ in batches:
+                pass
+        if self._failure:
+            raise self._failure
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        while not (self._left or self._stop()):
+            try:
+                yield _columns(self._consumer.fetch(self._rows, self._wait_s))
+            except HaltereError as error:  # it would not pass through TensorFlow
+                self._failure = error
+                return
+
+
+def _columns(records: list[Fetched]) -> dict[str, Any]:
+    return {
+        "value": np.array([r.value or b"" for r in records], dtype=object),
+        "key": np.array([r.key for r in records], dtype=object),
+        "partition": np.array([r.partition for r in records], np.int32),
+        "offset": np.array([r.offset for r in records], np.int64),
+        "timestamp": np.array([r.timestamp for r in records], np.int64),
+    }

@@ -23,10 +23,11 @@ from bridge.errors import Unavailable
 from bridge.kafka import EARLIEST, Consumer, Producer
 from bridge.metrics import Telemetry
 from bridge.settings import Settings
-from ml import checkpoint, decide, model, registry, source
+from ml import checkpoint, decide, model, registry
 from ml.columns import Columns, Decoder
 from ml.model import Lesson
 from ml.observe import Observation, Observer
+from ml.source import Batch, Source
 from ml.state import STEPS
 from ml.version import corrected, pack
 
@@ -185,13 +186,13 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
     with Consumer(settings.kafka) as consumer, Producer(settings.kafka, "haltere-train") as out:
         consumer.assign(_places(consumer, topics.readings, training.offsets))
         decoder, due, saved = Decoder(), time.monotonic() + settings.train.every_s, time.monotonic()
-        for batch in source.dataset(consumer, ROWS, WAIT_S):
+        for batch in Source(consumer, ROWS, WAIT_S, stop.is_set):
             _learn(training, decoder, batch, telemetry)
             cards: list[ModelCard] = []
             if time.monotonic() >= due:
                 cards = list(training.lessons())
                 due = time.monotonic() + settings.train.every_s
-            if cards or stop.is_set() or time.monotonic() - saved > SAVE_S:
+            if cards or time.monotonic() - saved > SAVE_S:
                 checkpoint.save(folder, training.snapshot())
                 saved = time.monotonic()
             for card in cards:  # after the checkpoint: no version number is ever used twice
@@ -199,13 +200,10 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
                 telemetry.count("versions")
             telemetry.ready = True
             telemetry.beat()
-            if stop.is_set():
-                break
+        checkpoint.save(folder, training.snapshot())
 
 
-def _learn(
-    training: Training, decoder: Decoder, batch: dict[str, tf.Tensor], telemetry: Telemetry
-) -> None:
+def _learn(training: Training, decoder: Decoder, batch: Batch, telemetry: Telemetry) -> None:
     values = batch["value"].numpy()
     if not len(values):
         return
