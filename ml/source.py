@@ -47,7 +47,11 @@ class Source:
 
     def dataset(self) -> tf.data.Dataset:
         """``{value, key, partition, offset, timestamp}``, each of shape (records,)."""
-        return tf.data.Dataset.from_generator(self._batches, output_signature=SIGNATURE)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_optimization.inject_prefetch = False  # it would fetch ahead
+        batches = tf.data.Dataset.from_generator(self._batches, output_signature=SIGNATURE)
+        return batches.with_options(options)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the dataset; what the consumer raises comes out here."""
