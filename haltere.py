@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("haltere")
 
 EXITS: dict[type[HaltereError], int] = {Malformed: 1, Misconfigured: 2, Unavailable: 3, Fenced: 4}
+LONG_AGO_S = 60.0
 RETRY_S = (1.0, 10.0)  # between two attempts to reach a broker, doubling
 DEFAULT_CONFIG = Path("haltere.toml")
 
@@ -65,11 +67,17 @@ def serve(name: str, config: Path | None, loop: "Loop") -> None:
     told = settings(config)
     logging.basicConfig(format=f"%(asctime)s {name} %(levelname)s %(message)s", level="INFO")
     stop, telemetry, wait_s = stop_on_signals(), Telemetry(name), RETRY_S[0]
+    fenced = -LONG_AGO_S
     with Server(told.metrics, telemetry):
         while not stop.is_set():
+            begun = time.monotonic()
             try:
                 loop(told, stop, telemetry)
-            except Unavailable as error:
+            except (Unavailable, Fenced) as error:
+                if isinstance(error, Fenced) and begun - fenced < LONG_AGO_S:
+                    raise  # a rival; once may have been a long pause of this machine
+                fenced = time.monotonic() if isinstance(error, Fenced) else fenced
+                wait_s = RETRY_S[0] if time.monotonic() - begun > LONG_AGO_S else wait_s
                 log.warning("%s; trying again in %.0f s", error, wait_s)
                 telemetry.ready = False
                 telemetry.beat()

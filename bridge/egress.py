@@ -32,6 +32,7 @@ LONGEST = 65_535  # bytes of an MQTT topic
 WINDOW = 2000  # unacknowledged messages before no further record is fetched
 DRAIN_S = 4.0
 CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
+LEVELS = 100  # of a device's name; brokers have a limit
 
 Partition = tuple[str, int]
 
@@ -110,9 +111,10 @@ def topic_of(device: str, name: str) -> str:
     'haltere/pump-1/alert'
     """
     topic = f"haltere/{device}/{name}"
-    if not device or any(c in device for c in "+#\0") or len(topic.encode()) > LONGEST:
+    fits = device.count("/") <= LEVELS and len(topic.encode("utf-8", "replace")) <= LONGEST
+    if not device or not fits or any(c in "+#" or not c.isprintable() for c in device):
         raise Malformed(
-            "device", "a name of an MQTT topic, without + # and NUL", repr(device[:200])
+            "device", "a name of an MQTT topic, printable, without + and #", repr(device[:200])
         )
     return topic
 

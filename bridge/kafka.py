@@ -9,15 +9,18 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.records import Changes as Changes
+from bridge.records import Fetched as Fetched
+from bridge.records import Record as Record
+from bridge.records import Report as Report
 from bridge.settings import Kafka
 from bridge.topics import LARGEST, Topic, topics
 
@@ -26,44 +29,6 @@ log = logging.getLogger(__name__)
 TRANSACTION_MS = 10_000
 REQUEST_S = 30.0  # for one request to the brokers
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record to produce."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-    partition: int = -1  # -1: by murmur2 of the key
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-class Report(NamedTuple):
-    """What became of a record: ``error`` is ``None`` when every in-sync replica has it."""
-
-    token: object
-    error: HaltereError | None
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """One record as it was read."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int  # ms, of the record: the reception
-    key: bytes
-    value: bytes | None  # None: deleted, in a compacted topic
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Partitions that came and went since the last call."""
-
-    assigned: frozenset[tuple[str, int]] = frozenset()
-    revoked: frozenset[tuple[str, int]] = frozenset()
 
 
 def translate(where: str, error: ck.KafkaError) -> HaltereError:

@@ -192,9 +192,15 @@ class Connection:
             self._client.subscribe([(name, QOS) for name in self._filters])
 
     def receive(self, maximum: int, timeout_s: float) -> list[Delivery]:
-        """Up to ``maximum`` deliveries in order of arrival; waits for the first."""
+        """Up to ``maximum`` deliveries in order of arrival; waits for the first.
+
+        Raises:
+            Misconfigured: the broker has refused this client, or a filter, after a reconnect.
+        """
         inbox = self._inbox
         with self._lock:
+            if self._refusal:
+                raise self._refusal
             if not inbox and timeout_s > 0:
                 self._lock.wait_for(lambda: inbox, timeout_s)
             return [inbox.popleft() for _ in range(min(maximum, len(inbox)))]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from bridge.contracts import Topics
 from bridge.settings import Kafka
 
+SMALL_SEGMENTS = {"segment.bytes": str(32 * 1024 * 1024), "segment.ms": "600000"}  # are compacted
 LARGEST = 16 * 1024 * 1024  # bytes of a dead letter; larger payloads are cut there
 
 
@@ -30,5 +31,5 @@ def topics(kafka: Kafka) -> list[Topic]:
         *(Topic(name, kafka.partitions, kept) for name in keyed),
         Topic(names.deadletters, kafka.partitions, kept | {"max.message.bytes": str(2 * LARGEST)}),
         Topic(names.models, 1, compacted),
-        Topic(names.state, kafka.partitions, compacted),
+        Topic(names.state, kafka.partitions, compacted | SMALL_SEGMENTS),
     ]

@@ -40,7 +40,7 @@ Kind = type[Any]  # of a contract
 STRINGS = {"type": "array", "items": "string"}
 DOUBLES = {"type": "array", "items": "double"}
 OPTIONAL = ["null", "double"]
-CACHED = 200_000  # device prefixes kept; about 200 bytes each
+CACHED, SHORT = 50_000, 1000  # device prefixes that are kept, and the longest of them in bytes
 
 
 def _record(name: str, /, **types: Any) -> dict[str, Any]:
@@ -190,7 +190,9 @@ class Encoder:
         if prefix is None:
             if len(self._prefixes) >= CACHED:
                 self._prefixes.clear()
-            prefix = self._prefixes[constant] = self._frames[Reading] + _constant(r)
+            prefix = self._frames[Reading] + _constant(r)
+            if len(prefix) <= SHORT:
+                self._prefixes[constant] = prefix
         count = len(r.values)
         return b"".join(
             (

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def load(folder: Path) -> Checkpoint | None:
         meta = json.loads(arrays.pop("meta").tobytes())
         if meta.pop("version") != VERSION:
             raise ValueError("another version")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise Misconfigured(
             str(path), f"a checkpoint of version {VERSION}", str(error), "move it away"
         ) from None

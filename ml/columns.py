@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from bridge import wire
-from bridge.contracts import Reading
+from bridge.contracts import Quality, Reading
 from bridge.errors import Malformed
 
 SYNC = b"haltere-columns!"  # any 16 bytes
@@ -43,6 +43,7 @@ class Columns:
     channels: list[tuple[str, ...]]
     values: np.ndarray  # (all values of all rows,), float64
     starts: np.ndarray  # (rows + 1,), int64: row r has values[starts[r]:starts[r + 1]]
+    dup: np.ndarray  # (rows,), bool: the MQTT broker says that it may have sent it before
     position: np.ndarray  # (rows, 2), float64: lat, lon in deg, NaN where there is none
 
     def __len__(self) -> int:
@@ -50,10 +51,9 @@ class Columns:
 
 
 class Decoder:
-    """Decodes batches; keeps the tuples of channel names, which are few."""
+    """Decodes batches."""
 
     def __init__(self) -> None:
-        self._names: dict[int, tuple[str, ...]] = {}
         self.refused: list[tuple[int, Malformed]] = []  # of the last batch, by record
 
     def decode(self, values: Sequence[bytes]) -> Columns:
@@ -70,13 +70,14 @@ class Decoder:
             plain.append(n)
         try:
             frame = _read(bodies) if bodies else None
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        except (Exception, pl.exceptions.PanicException):  # it raises whatever the bytes lead to
             frame = None  # a body that is cut: the ones behind it cannot be told apart
         if frame is None or odd or not _whole(frame):
             return self._one_by_one(values)
         return self._columns(frame, np.asarray(plain))
 
-    def _columns(self, frame: pl.DataFrame, index: np.ndarray) -> Columns:
+    @staticmethod
+    def _columns(frame: pl.DataFrame, index: np.ndarray) -> Columns:
         lengths = frame["values"].list.len().to_numpy().astype(np.int64)
         place = frame["position"]
         lat = place.struct.field("lat").cast(pl.Float64).to_numpy()
@@ -88,24 +89,18 @@ class Decoder:
             id=frame["id"].to_list(),
             time=frame["time"].to_numpy(),
             received=frame["received"].to_numpy(),
-            channels=self._channels(frame),
+            channels=[tuple(names) for names in frame["channels"].to_list()],
+            dup=_dup(frame["quality"].to_numpy()),
             values=frame["values"].explode().drop_nulls().to_numpy(),
             starts=np.concatenate(([0], np.cumsum(lengths))),
             position=np.stack((lat, lon), axis=1),
         )
 
-    def _channels(self, frame: pl.DataFrame) -> list[tuple[str, ...]]:
-        layouts = frame["layout"].to_list()
-        for n, layout in enumerate(layouts):
-            if layout not in self._names:
-                self._names[layout] = tuple(frame["channels"][n])
-        return [self._names[layout] for layout in layouts]
-
     def _one_by_one(self, values: Sequence[bytes]) -> Columns:
         readings, index = [], []
         for n, value in enumerate(values):
             try:
-                readings.append(wire.decode(Reading, value))
+                readings.append(_sound(wire.decode(Reading, value)))
                 index.append(n)
             except Malformed as error:
                 self.refused.append((n, error))
@@ -124,9 +119,24 @@ def of(readings: Sequence[Reading], index: Sequence[int] | None = None) -> Colum
         received=np.asarray([r.received for r in readings], np.int64),
         channels=[r.channels for r in readings],
         values=np.asarray([v for r in readings for v in r.values], np.float64),
+        dup=_dup(np.asarray([r.quality for r in readings], np.int64)),
         starts=np.cumsum([0, *(len(r.values) for r in readings)]),
         position=np.asarray(places, np.float64).reshape(-1, 2),
     )
+
+
+def _sound(reading: Reading) -> Reading:
+    if len(reading.channels) != len(reading.values):
+        raise Malformed(
+            "Kafka value of Reading",
+            f"{len(reading.channels)} values, one for each channel",
+            f"{len(reading.values)}",
+        )
+    return reading
+
+
+def _dup(quality: np.ndarray) -> np.ndarray:
+    return np.asarray(quality & Quality.DUP.value != 0)
 
 
 def _whole(frame: pl.DataFrame) -> bool:

@@ -27,6 +27,7 @@ WILD = 1.75  # sigma of white noise; a channel that strays further in its class 
 TRUST = 30.0  # own values that weigh as much as the spread of innovations usual in the class
 ABOVE = 1.5  # the spike limit is at least so many times the peaks that are usual in the class
 CEILING, FADE = 8.0, 0.999  # spreads; of a remembered peak, per reading
+FAR = 1e6  # a score beyond all measure
 QUIET = 0.8  # a device's limit stays so far above what is usual for it: limit * QUIET = usual peak
 RISE, FALL = 0.02, 0.0002  # of the usual peak, per reading above and below it
 
@@ -80,7 +81,8 @@ def usual(table: Table, least: int = 10) -> Usual:
 
 def _quantile(values: np.ndarray, known: np.ndarray, part: float) -> np.ndarray:
     columns = zip(values.T, known.T, strict=True)
-    return np.array([np.quantile(v[k], part) if k.any() else np.nan for v, k in columns])
+    found = [v[k & np.isfinite(v)] for v, k in columns]
+    return np.array([np.quantile(v, part) if v.size else np.nan for v in found])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Evidence:
     """The residuals of n readings, (n, channels)."""
 
     known: np.ndarray  # bool: the channel was sent
+    missing: np.ndarray  # bool: ... was not, though this device has sent it before
     repeats: np.ndarray  # bool: ... and is the same as before
     scored: np.ndarray  # bool
     innovation: np.ndarray  # spreads
@@ -112,7 +115,7 @@ def decide(table: Table, at: np.ndarray, e: Evidence, time: np.ndarray, to: Scor
     shares = np.abs(tests) / LIMITS[:, None, None]
     each = shares.transpose(1, 2, 0).reshape(len(at), -1)  # (n, channels * tests)
     channel, reason = np.divmod(each.argmax(axis=1), len(REASONS))
-    raw = each.max(axis=1)
+    raw = np.nan_to_num(each.max(axis=1), posinf=FAR)
     limit = np.maximum(1.0, table["peak"][at] / QUIET)
     warm = table["count"][at] >= to.warmup
     score = np.where(warm, raw / limit, np.minimum(raw / limit, 0.999))
@@ -138,7 +141,7 @@ def _tests(table: Table, at: np.ndarray, e: Evidence) -> np.ndarray:
     square = np.clip(innovation, -6, 6) ** 2
     noise = np.where(e.scored, _mean(table["noise"][at], square, NOISE), table["noise"][at])
     stuck = runs.surprise(table, at, "repeat", e.repeats)
-    dropout = runs.surprise(table, at, "gap", ~e.known)
+    dropout = runs.surprise(table, at, "gap", e.missing)
     table["drift"][at], table["noise"][at] = drift, noise
     _listen(table, at, drifted, e)
     gaussian = (np.where(e.scored, test, 0.0) for test in (innovation, e.level, drifted, noise))

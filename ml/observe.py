@@ -72,7 +72,8 @@ class Observer:
         x = windows.matrix(table, at, batch, part)
         line = np.where(new[:, None], windows.trend(table, at), np.nan)
         residuals = statistics.judge(table, at, x, line)
-        repeats = x == table["last"][at]
+        known, repeats = ~np.isnan(x), x == table["last"][at]
+        missing = ~known & ~np.isnan(table["last"][at])
         context = _context(table, at, residuals.deviation)
         fresh = residuals.take(new)
         statistics.learn(table, at[new], line[new], fresh)
@@ -81,7 +82,7 @@ class Observer:
         left = np.zeros_like(x)
         left[new] = envelope.leave(table, at[new], x[new])
         told = (residuals.scored, residuals.innovation, residuals.level, left)
-        evidence = decide.Evidence(~np.isnan(x), repeats, *told)
+        evidence = decide.Evidence(known, missing, repeats, *told)
         return Observation(
             round_, arrival, rows, table, at, x, evidence, context.astype(np.float32), new
         )

@@ -5,12 +5,16 @@ A version is a record under ``class/version``; the champion of a class is a reco
 the last `KEPT` versions of a class.
 """
 
+import logging
 from collections.abc import Iterator
 
 from bridge import wire
 from bridge.contracts import CHAMPION, ModelCard, Topics
+from bridge.errors import Malformed
 from bridge.kafka import EARLIEST, Consumer, Fetched, Record
 from bridge.settings import Kafka
+
+log = logging.getLogger(__name__)
 
 KEPT = 20  # versions of a class; older ones are deleted
 
@@ -62,4 +66,7 @@ class Champions:
             name = record.key.removeprefix(CHAMPION)
             card = self._cards.get(name + b"/" + (record.value or b""))
             if card:
-                yield wire.decode(ModelCard, card)
+                try:
+                    yield wire.decode(ModelCard, card)
+                except Malformed as error:
+                    log.warning("%s %d: %s", record.topic, record.offset, error)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from bridge import kafka, wire
-from bridge.contracts import MICROS, Alert, DeviceState, ModelCard, Topics
+from bridge.contracts import MICROS, Alert, DeadLetter, DeviceState, ModelCard, Topics
 from bridge.contracts import Score as Scored
 from bridge.errors import Malformed
 from bridge.kafka import Changes, Consumer, Producer, Record
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ROWS = 2000
 WAIT_S = 0.05
+CONNECT_S = 4.0
 Partition = tuple[str, int]
 
 
@@ -73,7 +74,11 @@ class Scoring:
     def adopt(self, card: ModelCard) -> None:
         """Use this version for its class from the next batch on."""
         built = model.build(len(card.channels), 0)
-        usual = unpack(built, card.weights)
+        try:
+            usual = unpack(built, card.weights)
+        except Malformed as error:
+            log.warning("class %s stays as it is: %s", card.device_class, error)
+            return
         self.champions[card.device_class] = Champion(
             card.version, list(card.channels), built, usual
         )
@@ -96,9 +101,7 @@ class Scoring:
         batch = self._decoder.decode(places.value)
         records: list[Record] = []
         for n, error in self._decoder.refused:
-            log.warning(
-                "%s %d %d: %s", self._topics.readings, places.partition[n], places.offset[n], error
-            )
+            records.append(self._letter(places, n, error))
             telemetry.count("refused")
         for seen in self.observer.observe(batch):
             records += self._aside(seen, batch, places, telemetry)
@@ -106,6 +109,21 @@ class Scoring:
         for row, device in enumerate(batch.device):
             self._owner[device] = int(places.partition[batch.index[row]])
         return records + self._states(batch, places)
+
+    def _letter(self, places: Places, n: int, error: Malformed) -> Record:
+        """A record that is no reading, as a dead letter: it stays readable."""
+        where = f"partition {places.partition[n]} offset {places.offset[n]}"
+        log.warning("dead letter: %s %s: %s", self._topics.readings, where, error)
+        letter = DeadLetter(
+            topic=self._topics.readings,
+            payload=places.value[n],
+            stage="score",
+            path=where,
+            expected=error.expected,
+            received=error.received,
+            time=self._clock(),
+        )
+        return Record(self._topics.deadletters, where.encode(), self._encode(letter))
 
     def _aside(
         self, seen: Observation, batch: Columns, places: Places, telemetry: Telemetry
@@ -148,9 +166,10 @@ class Scoring:
 
     def _correct(self, seen: Observation) -> tuple[decide.Evidence, int]:
         champion = self.champions.get(seen.round.device_class)
-        if champion is None or champion.channels != seen.table.channels:
+        if champion is None or not set(champion.channels) <= set(seen.table.channels):
             return seen.evidence, 0
-        return corrected(champion.model, champion.usual, seen), champion.version
+        columns = seen.table.columns(champion.channels)
+        return corrected(champion.model, champion.usual, seen, columns), champion.version
 
     def _scored(self, seen: Observation, v: decide.Verdicts, n: int, version: int) -> Scored:
         channel = seen.table.channels[v.channel[n]] if seen.table.channels else ""
@@ -193,7 +212,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         HaltereError: Kafka is away or refuses; the transaction under way was never visible.
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    kafka.ensure_topics(settings.kafka)
+    kafka.ensure_topics(settings.kafka, CONNECT_S)
     name = f"{settings.kafka.prefix}-score"
     with (
         Consumer(settings.kafka, name) as consumer,
@@ -245,9 +264,11 @@ def _hand_over(scoring: Scoring, settings: Settings, changes: Changes) -> None:
         return
     with Consumer(settings.kafka) as reader:
         records = reader.read_all(Topics(settings.kafka.prefix).state, assigned)
-    for record in {r.key: r for r in records if r.value}.values():
+    for record in {r.key: r for r in records}.values():
+        if record.value is None:
+            continue
         try:
-            state = wire.decode(DeviceState, record.value or b"")
+            state = wire.decode(DeviceState, record.value)
             scoring.restore(record.partition, state)
         except Malformed as error:
             log.warning(

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ROWS = 2000
 WAIT_S = 0.2
+CONNECT_S = 4.0
 KEPT = 20_000  # readings of a class that are learned from again
 EPOCHS = 4
 FIRST_EPOCHS = 12
@@ -72,6 +73,8 @@ class Training:
         """Observe a batch, score it as ``score`` would, and keep it for the next lesson."""
         for seen in self.observer.observe(batch):
             name, table = seen.round.device_class, seen.table
+            if not table.channels:
+                continue  # words only
             pupil = self._pupil(name, table.channels)
             if pupil is None:
                 continue
@@ -98,7 +101,8 @@ class Training:
     def _forecast(self, pupil: Pupil, seen: Observation) -> decide.Evidence:
         if not pupil.kept:
             return seen.evidence
-        return corrected(pupil.model, decide.usual(seen.table), seen)
+        every = list(range(len(pupil.channels)))
+        return corrected(pupil.model, decide.usual(seen.table), seen, every)
 
     def lessons(self) -> Iterator[ModelCard]:
         """Fit every class that has enough new readings; the versions worth publishing."""
@@ -177,7 +181,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         HaltereError: Kafka is away or refuses; the checkpoint says where to go on.
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    kafka.ensure_topics(settings.kafka)
+    kafka.ensure_topics(settings.kafka, CONNECT_S)
     topics, encoder = Topics(settings.kafka.prefix), wire.Encoder(settings.wire)
     training, folder = Training(settings, stop.is_set), settings.train.checkpoint
     if kept := checkpoint.load(folder):

@@ -9,6 +9,7 @@ has a device once and all devices of a round share their class.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import blake2b
 
 import numpy as np
 
@@ -19,12 +20,14 @@ from ml.state import POSITION, STEPS, Field, Table
 DAY = 86_400 * MICROS  # us; a clock further ahead of the reception than this moves no watermark
 RESET = 16  # late readings in a row after which the device's clock is taken to be set back
 GAP = 10.0  # a pause of so many usual intervals empties the window
+LARGEST = 1e15  # in any unit; what is larger, or no number, is no measurement
 EARTH_M = 6_371_008.8  # mean radius
 MEMORY = 64  # readings over which the usual interval is averaged
 
 FIELDS = {
     "newest": Field(dtype="i8", start=-1),  # us, event time; -1 before the first reading
-    "times": Field("t", dtype="i8", start=-1),  # us, the latest, in any order
+    "times": Field("t", dtype="i8", start=-1),  # us, the latest, in order
+    "ids": Field("t", dtype="i8"),  # of the readings of these times
     "late": Field(dtype="i8"),  # in a row
     "interval": Field(start=np.nan),  # s, usual
     "window": Field("sc", start=np.nan),  # cleaned values, oldest first
@@ -39,7 +42,7 @@ class Arrival(IntEnum):
     NEW = 0  # newer than all before
     OLDER = 1  # out of order, within the lateness: it is scored and changes nothing
     LATE = 2  # behind the watermark: it goes to the `late` topic
-    REPEATED = 3  # that device and time were there already
+    REPEATED = 3  # this reading was there already
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,15 @@ def arrive(
         (n,) of `Arrival`.
     """
     time, received = batch.time[round_.rows], batch.received[round_.rows]
-    newest = table["newest"][at]
-    repeated = (table["times"][at] == time[:, None]).any(axis=1)
-    late = time < newest - int(lateness_s * MICROS)
-    table["late"][at] = np.where(late & ~repeated, table["late"][at] + 1, 0)
+    identity = _identities(batch, round_)
+    newest, times = table["newest"][at], table["times"][at]
+    repeated = (table["ids"][at] == identity[:, None]).any(axis=1) & (times >= 0).any(axis=1)
+    late = (time < newest - int(lateness_s * MICROS)) | (time < times[:, 0])
+    counts = late & ~repeated & ~batch.dup[round_.rows]  # a redelivery is no sign of a clock
+    table["late"][at] = np.where(counts, table["late"][at] + 1, 0)
     reset = table["late"][at] >= RESET
     if reset.any():
-        table.clear(at[reset], list(FIELDS))
+        table.clear(at[reset], [name for name in FIELDS if name != "ids"])
         newest, late = table["newest"][at], late & ~reset
     ahead = time > received + DAY
     arrival = np.select(
@@ -98,23 +103,41 @@ def arrive(
         [Arrival.REPEATED, Arrival.LATE, Arrival.OLDER],
         Arrival.NEW,
     )
+    _remember(table, at, (time, identity), arrival <= Arrival.OLDER)
     _advance(table, at, time, arrival)
     return arrival
 
 
+def _identities(batch: Columns, round_: Round) -> np.ndarray:
+    """64 bits of each reading's id."""
+    digests = (blake2b(batch.id[row].encode(), digest_size=8).digest() for row in round_.rows)
+    return np.frombuffer(b"".join(digests), np.int64)
+
+
+def _remember(
+    table: Table, at: np.ndarray, of: tuple[np.ndarray, np.ndarray], kept: np.ndarray
+) -> None:
+    """Keep the latest times and their readings, in order of time; the oldest goes."""
+    time, identity = (np.asarray(part)[kept] for part in of)
+    rows = at[kept]
+    times = np.concatenate((table["times"][rows], time[:, None]), axis=1)
+    ids = np.concatenate((table["ids"][rows], identity[:, None]), axis=1)
+    order = np.argsort(times, axis=1, kind="stable")[:, 1:]
+    table["times"][rows] = np.take_along_axis(times, order, axis=1)
+    table["ids"][rows] = np.take_along_axis(ids, order, axis=1)
+
+
 def _advance(table: Table, at: np.ndarray, time: np.ndarray, arrival: np.ndarray) -> None:
-    kept = (arrival == Arrival.NEW) | (arrival == Arrival.OLDER)
-    times = table["times"]
-    times[at[kept], :-1] = times[at[kept], 1:]
-    times[at[kept], -1] = time[kept]
     new = arrival == Arrival.NEW
     rows, before = at[new], table["newest"][at[new]]
     step = np.where(before < 0, np.nan, (time[new] - before) / MICROS)  # s
+    step = np.where(step > 0, step, np.nan)  # a second message of the same time
     usual = table["interval"][rows]
     paused = step > GAP * usual
     table.clear(rows[paused], ["window", "lat", "lon"])
     mean = usual + (step - usual) / MEMORY
-    table["interval"][rows] = np.where(np.isnan(usual), step, np.where(paused, usual, mean))
+    learned = np.where(np.isnan(usual), step, np.where(paused | np.isnan(step), usual, mean))
+    table["interval"][rows] = learned
     table["newest"][rows] = time[new]
 
 
@@ -129,7 +152,7 @@ def matrix(table: Table, at: np.ndarray, batch: Columns, round_: Round) -> np.nd
         target = columns[batch.channels[row]]
         values = batch.values[batch.starts[row] : batch.starts[row + 1]]
         for column, value in zip(target, values, strict=True):
-            if column >= 0:
+            if column >= 0 and abs(value) <= LARGEST:
                 out[n, column] = value
     if place >= 0:
         out[:, place] = _over_ground(table, at, batch.position[round_.rows])

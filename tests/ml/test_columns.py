@@ -29,7 +29,7 @@ READINGS = [reading(n) for n in range(20)]
 
 
 def same(a: Columns, b: Columns) -> bool:
-    arrays = ("index", "time", "received", "values", "starts", "position")
+    arrays = ("index", "time", "received", "values", "starts", "dup", "position")
     lists = ("device", "device_class", "id", "channels")
     return all(
         np.array_equal(getattr(a, n), getattr(b, n), equal_nan=n == "position") for n in arrays

@@ -46,6 +46,7 @@ class Device:
 
         evidence = Evidence(
             known=one(known),
+            missing=one(not known),
             repeats=one(known and same),
             scored=one(known),
             innovation=one(innovation),
@@ -102,7 +103,7 @@ def test_readings_without_a_channel_are_judged_as_nothing() -> None:
     at = table.rows(["a", "b"])
     none = np.zeros((2, 0))
     flags = none.astype(bool)
-    evidence = Evidence(flags, flags, flags, none, none, none)
+    evidence = Evidence(flags, flags, flags, flags, none, none, none)
     found = decide.decide(table, at, evidence, np.array([1, 2]), TO)
     assert found.score.tolist() == [0.0, 0.0]
     assert not found.opens.any()

@@ -93,6 +93,30 @@ def test_a_spike_of_one_channel_stands_out_in_that_channel() -> None:
     assert innovation[0] > 1.2 * innovation[1]
 
 
+def surprises(happens: list[bool], what: str = "repeat") -> np.ndarray:
+    table = Table(FIELDS, ["a"])
+    at = table.rows(["d"])
+    return np.array([runs.surprise(table, at, what, np.array([[h]]))[0, 0] for h in happens])
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        [False, *[True] * 500],  # a constant
+        ([False] + [True] * 199) * 4,  # a door, opened now and then
+        ([False] + [True] * 24) * 20,  # half a degree at a time
+        ([False] + [True] * 59) * 40,  # a battery, sent once a minute
+        [True] * 500,  # a channel of somebody else
+    ],
+)
+def test_a_channel_is_not_told_for_its_habit(habit: list[bool]) -> None:
+    assert surprises(habit).max() < 9
+
+
+def test_a_run_that_never_was_is_a_surprise() -> None:
+    assert surprises([False] * 60 + [True] * 4)[-1] > 13
+
+
 def test_leaving_the_range_slowly_is_seen_though_each_step_is_small() -> None:
     rng = np.random.default_rng(1)
     life = rng.normal(0, 1, (500, 1, 2))

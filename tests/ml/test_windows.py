@@ -1,9 +1,11 @@
 """Event time: what is new, out of order, late or repeated, and where a window's line goes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bridge.contracts import MICROS, Position, Reading
+from bridge.contracts import MICROS, Position, Quality, Reading
 from ml import columns, windows
 from ml.state import POSITION, STEPS, Table
 from ml.windows import RESET, Arrival, Homes, Round
@@ -60,6 +62,23 @@ def test_event_time_decides_what_a_reading_is(
     table: Table, seconds: tuple[float, ...], last: Arrival
 ) -> None:
     assert arrivals(table, *(reading("d", s) for s in seconds))[-1] is last
+
+
+def test_two_messages_of_one_time_are_two_readings(table: Table) -> None:
+    humidity = reading("d", 1, channels=("h",), id="another")
+    assert arrivals(table, reading("d", 1), humidity, reading("d", 2)) == [Arrival.NEW] * 3
+    assert table["interval"][table.rows(["d"])] == 1.0
+
+
+@pytest.mark.parametrize(("rate", "messages"), [(1.0, 60), (10.0, 300), (100.0, 2000)])
+def test_nothing_that_is_redelivered_is_taken_twice(
+    table: Table, rate: float, messages: int
+) -> None:
+    sent = [reading("d", n / rate) for n in range(messages)]
+    assert set(arrivals(table, *sent)) == {Arrival.NEW}
+    again = [replace(r, quality=Quality.DUP.value) for r in sent]
+    assert set(arrivals(table, *again)) <= {Arrival.REPEATED, Arrival.LATE}
+    assert arrivals(table, reading("d", messages / rate)) == [Arrival.NEW]
 
 
 def test_one_devices_clock_does_not_make_another_late(table: Table) -> None:

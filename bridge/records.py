@@ -1,0 +1,44 @@
+"""What goes to Kafka and comes from it. Values only: no I/O."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bridge.errors import HaltereError
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record to produce."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    partition: int = -1  # -1: by murmur2 of the key
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Report(NamedTuple):
+    """What became of a record: ``error`` is ``None`` when every in-sync replica has it."""
+
+    token: object
+    error: HaltereError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms, of the record: the reception
+    key: bytes
+    value: bytes | None  # None: deleted, in a compacted topic
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Partitions that came and went since the last call."""
+
+    assigned: frozenset[tuple[str, int]] = frozenset()
+    revoked: frozenset[tuple[str, int]] = frozenset()
