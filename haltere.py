@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
-from bridge.settings import Settings, load
+from bridge.settings import PREFIX, Settings, load
 
 if TYPE_CHECKING:
     from bridge.metrics import Telemetry
@@ -156,8 +156,12 @@ def needs_ml() -> None:
 @app.command()
 def brokers(
     folder: Annotated[Path | None, typer.Option(help="keep their data here")] = None,
-    kafka_port: Annotated[int | None, typer.Option(help="default: a free one")] = None,
-    mqtt_port: Annotated[int | None, typer.Option(help="default: a free one")] = None,
+    kafka_port: Annotated[
+        int | None, typer.Option(help="default: a free one", min=1, max=65535)
+    ] = None,
+    mqtt_port: Annotated[
+        int | None, typer.Option(help="default: a free one", min=1, max=65535)
+    ] = None,
 ) -> None:
     """Start real brokers on this machine, for a first try, and print how to connect.
 
@@ -248,7 +252,7 @@ class Listener:
 def demo(  # noqa: PLR0913, PLR0917  each is an option of the command line
     headless: Annotated[bool, typer.Option(help="no screen; ends by itself")] = False,
     minutes: Annotated[float, typer.Option(help="how long")] = 60.0,
-    devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 50,
+    devices: Annotated[int, typer.Option(help="half pumps, half vehicles")] = 100,
     rate: Annotated[float, typer.Option(help="messages a second and device")] = 1.0,
     seed: Annotated[int, typer.Option(help="the same seed, the same fleet")] = 1,
     replay: Annotated[Path | None, typer.Option(help="a CSV file in place of the fleet")] = None,
@@ -263,9 +267,11 @@ def demo(  # noqa: PLR0913, PLR0917  each is an option of the command line
     needs_ml()
     from demo.run import Play, run  # noqa: PLC0415
 
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]  # the demo has brokers of its own, whatever this shell points at
     play = Play(minutes, devices, rate, seed, replay, speed)
     report = run(play, folder, headless, stop_on_signals())
-    print(json.dumps(report.as_json(), indent=None if as_json else 2))
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
     raise typer.Exit(0 if report.good() else 1)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bridge import kafka
-from bridge.contracts import DeadLetter, Message
+from bridge.contracts import DeadLetter, Message, Quality, Reading
 from bridge.errors import HaltereError
 from bridge.mqtt import Connection
 from bridge.normalise import Accepted, Explanation, Ignored, Normaliser
@@ -25,7 +25,7 @@ class Finding:
     error: HaltereError | None = None
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.error or self.result}"
+        return str(self.error) if self.error else f"{self.what}: {self.result}"
 
     def as_json(self) -> dict[str, Any]:
         return {"what": self.what, "ok": self.error is None, "says": str(self.error or self.result)}
@@ -80,6 +80,12 @@ def _structured(told: Explanation) -> dict[str, Any]:
             return base | {"outcome": "dead letter"} | {k: getattr(letter, k) for k in keys}
 
 
+def _time(reading: Reading) -> str:
+    if reading.quality & Quality.TIME_ESTIMATED:
+        return "at the time of its reception: the message names none that is absolute"
+    return f"time {reading.time} us"
+
+
 def _lines(told: Explanation) -> list[str]:
     lines = [f"format: {told.format}, because {told.why}"]
     for f in told.fields:
@@ -90,7 +96,7 @@ def _lines(told: Explanation) -> list[str]:
     match told.outcome:
         case Accepted(readings=readings):
             lines += [
-                f"reading of device {r.device}, class {r.device_class}, time {r.time} us"
+                f"reading of device {r.device}, class {r.device_class}, {_time(r)}"
                 for r in readings
             ]
         case Ignored(reason=reason):

@@ -361,7 +361,9 @@ def _create(kafka: Kafka, missing: Sequence[Topic]) -> None:
 
 def _admin(kafka: Kafka) -> Any:
     where = f"kafka {kafka.bootstrap_servers}"
-    return _build(AdminClient, _common(kafka, "haltere-admin") | kafka.options, where)
+    return _build(
+        AdminClient, _common(kafka, "haltere-admin") | {"log_level": 0} | kafka.options, where
+    )
 
 
 def _build(kind: Any, config: dict[str, Any], where: str) -> Any:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 QOS = 1  # at least once; QoS 2 is weaker here: paho confirms reception before anybody has it
 SUBACK_FAILURE = 128  # this reason code and above refuse the subscription (MQTT 5, 3.9.3)
 RETRY_S = (1, 30)  # seconds between two attempts to reconnect, doubling
+BRIEF_S, SUSPICIOUS = 5.0, 3  # connections so short, so many in a row, are taken over by somebody
 OURS = {  # reasons of a refused connection that waiting does not mend (MQTT 5, 3.2.2.2)
     "Unsupported protocol version": "set mqtt.version to the one that the broker speaks",
     "Client identifier not valid": "set mqtt.client_id",
@@ -94,6 +95,8 @@ class Connection:
         self._refused: list[tuple[object, str]] = []
         self._epoch = 0
         self._connected = False
+        self._since = 0.0  # s, monotonic, of the last connection
+        self._brief = 0  # connections in a row that did not last
         self._refusal: HaltereError | None = None
         self._granted = True
         self._client = self._build()
@@ -254,6 +257,7 @@ class Connection:
             if reason.is_failure:
                 self._refuse(str(reason))
             self._connected = not reason.is_failure
+            self._since = time.monotonic()
             self._lock.notify_all()
         if self._connected and self._filters and not flags.session_present:
             self._send_subscribe()
@@ -272,8 +276,17 @@ class Connection:
             self._epoch += 1
             self._connected = False
             self._inbox.clear()  # the broker sends them again
+            brief = time.monotonic() - self._since < BRIEF_S
+            self._brief = self._brief + 1 if brief else 0
             if reason.is_failure:
-                log.warning("%s: connection lost: %s; reconnecting", self.where, reason)
+                log.warning(
+                    "%s: connection lost: %s; reconnecting%s",
+                    self.where,
+                    reason,
+                    f"; does another client use the id {self.client_id}?"
+                    if self._brief >= SUSPICIOUS
+                    else "",
+                )
 
     def _on_message(self, client: Any, data: Any, packet: paho.MQTTMessage) -> None:
         try:

@@ -17,6 +17,12 @@ from bridge.errors import Misconfigured
 PREFIX = "HALTERE_"
 
 
+# A topic filter (MQTT 5, 4.7): "#" is the whole last level, "+" a whole level.
+Filter = Annotated[
+    str, Field(pattern=r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$", min_length=1)
+]
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
@@ -32,7 +38,7 @@ class Mqtt(Section):
     client_id: Annotated[str, Field(min_length=1)] = "haltere"  # prefix: -ingest, -egress follow
     username: str = ""
     password: SecretStr = SecretStr("")
-    filters: tuple[str, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
+    filters: tuple[Filter, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000  # unacknowledged messages
     keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
     session_expiry_s: Annotated[int, Field(ge=1)] = 7 * 24 * 3600  # how long the broker queues
@@ -178,7 +184,9 @@ def _explain(file: str, environment: Mapping[str, str], error: Any) -> Misconfig
     where = f"environment {variable}" if variable in environment else file
     if error["type"] != "extra_forbidden":
         received = "nothing" if error["type"] == "missing" else _masked(path, error["input"])
-        expected = error["msg"].removeprefix("Input should be ")
+        expected = error["msg"].removeprefix("Input should be ").replace("a valid tuple", "a list")
+        if path.startswith("mqtt.filters."):
+            expected = "an MQTT topic filter: + is a whole level, # the whole last one"
         return Misconfigured(f"{where}: {path}", expected, received)
     parent, _, _ = path.rpartition(".")
     scope = {k for k in known_keys() if k.rpartition(".")[0] == parent}

@@ -33,6 +33,7 @@ KINDS: dict[str, type[Contract]] = {
     "models": ModelCard,
     "state": DeviceState,
 }
+CONNECT_S = 5.0
 LONG = 200  # bytes of a field that are shown
 
 
@@ -49,7 +50,7 @@ def follow(settings: Kafka, topic: str, beginning: bool, stop: Event) -> Iterato
     name = getattr(Topics(settings.prefix), short)
     with Consumer(settings) as consumer:
         place = EARLIEST if beginning else LATEST
-        kafka.partitions(settings, kafka.REQUEST_S)
+        kafka.partitions(settings, CONNECT_S)
         consumer.assign(dict.fromkeys(consumer.ends(name), place))
         while not stop.is_set():
             for record in consumer.fetch(500, 0.25):
@@ -60,6 +61,8 @@ def _line(kind: type[Contract], record: Fetched) -> str:
     where = {"partition": record.partition, "offset": record.offset}
     try:
         said = asdict(wire.decode(kind, record.value or b""))
+        if "units" in said:  # the values are in canonical units, these are the sender's
+            said["units_sent"] = said.pop("units")
     except Malformed as error:
         said = {"key": record.key.decode("utf-8", "replace"), "note": str(error)}
         if record.key.startswith(b"champion/"):

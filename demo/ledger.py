@@ -51,8 +51,24 @@ class Report:
     def good(self) -> bool:
         return not self.problems
 
+    def as_text(self) -> str:
+        """The figures for a person."""
+        lines = [f"{name.replace('_', ' '):32} {_plain(v)}" for name, v in self.figures.items()]
+        good = ["nothing was lost, everything was scored, every alert arrived"]
+        return "\n".join(
+            [*lines, *(f"PROBLEM: {p}" for p in self.problems or ()), *good[: self.good()]]
+        )
+
     def as_json(self) -> dict[str, Any]:
         return self.figures | {"problems": self.problems}
+
+
+def _plain(value: object) -> str:
+    if not isinstance(value, dict):
+        return "-" if value is None else str(value)
+    if all(isinstance(v, dict) for v in value.values()):
+        value = {kind: f"{v['detected']} of {v['injected']}" for kind, v in value.items()}
+    return ", ".join(f"{name} {_plain(v)}" for name, v in value.items()) or "-"
 
 
 def read_fleet(folder: Path) -> Fleet:

@@ -13,6 +13,8 @@ from typing import Any
 
 from bridge.brokers import Brokers, embedded
 from bridge.errors import Misconfigured, Unavailable
+from bridge.fleet import Plan
+from bridge.replay import open_recording
 from bridge.settings import Settings, load
 from demo import ledger
 from demo.ledger import Report
@@ -37,6 +39,17 @@ class Play:
     replay: Path | None = None
     speed: float = 1.0
 
+    def validate(self) -> None:
+        """Refuse at once what ``haltere simulate`` would refuse later.
+
+        Raises:
+            Misconfigured: a number out of range, or a file that is no recording.
+        """
+        if self.replay:
+            open_recording(self.replay, "replay-1").pace(self.speed, 0)
+        else:
+            Plan(self.seed, self.devices, 0, 60 * self.minutes, self.rate)
+
     def arguments(self, out: Path) -> tuple[str, ...]:
         """The arguments of ``haltere simulate``."""
         common = ("--out", str(out), "--listen", "1e9")
@@ -56,6 +69,7 @@ def run(play: Play, folder: Path | None, headless: bool, stop: Event) -> Report:
     Raises:
         HaltereError: a broker could not be had, or a service could not start.
     """
+    play.validate()
     begun = time.monotonic()
     with TemporaryDirectory(prefix="haltere-demo-") as temporary:
         where = (folder or Path(temporary)).absolute()

@@ -132,5 +132,5 @@ class Screen:
                 *("" if value is None else f"{value:.4g}", f"{alert['score']:.2f}"),
                 f"{took:.0f} ms",
             )
-        waiting = "alerts arrive when a device has sent 60 readings: after a minute"
+        waiting = "alerts can come when a device has sent 60 readings, after a minute"
         return Panel(table if self._alerts.last else Text(waiting), title="alerts on the devices")

@@ -22,6 +22,14 @@ def complaint(folder: Path, text: str, environment: dict[str, str] | None = None
     return str(caught.value)
 
 
+@pytest.mark.parametrize("topic", ["a/#/b", "a#", "a+/b", "", "#/"])
+def test_a_filter_that_mqtt_does_not_know_is_refused(topic: str, tmp_path: Path) -> None:
+    file = tmp_path / "haltere.toml"
+    file.write_text(f'[mqtt]\nfilters = ["fleet/+/#", "{topic}"]\n', "utf-8")
+    with pytest.raises(Misconfigured, match=r"mqtt\.filters\.1: expected an MQTT topic filter"):
+        load(file, {})
+
+
 def test_without_a_file_the_defaults_hold() -> None:
     assert load(None, {}) == Settings()
 
