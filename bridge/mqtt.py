@@ -244,12 +244,12 @@ class Connection:
         self._client.disconnect()
         self._client.loop_stop()
 
-    # From here on: the network thread.
-
     def _ack(self, epoch: int, mid: int, qos: int) -> None:
         with self._lock:  # the epoch cannot change between the check and the queueing
             if epoch == self._epoch and qos:
                 self._client.ack(mid, qos)
+
+    # From here on: the network thread.
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ follows its partition says where to go on.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 
 import keras
@@ -63,7 +63,7 @@ class Scoring:
 
     def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
         self._settings = settings
-        self._topics = Topics(settings.kafka.prefix)
+        self.topics = Topics(settings.kafka.prefix)
         self._encode = wire.Encoder(settings.wire).encode
         self._clock = clock
         self._owner: dict[str, int] = {}  # partition of each device
@@ -113,9 +113,9 @@ class Scoring:
     def _letter(self, places: Places, n: int, error: Malformed) -> Record:
         """A record that is no reading, as a dead letter: it stays readable."""
         where = f"partition {places.partition[n]} offset {places.offset[n]}"
-        log.warning("dead letter: %s %s: %s", self._topics.readings, where, error)
+        log.warning("dead letter: %s %s: %s", self.topics.readings, where, error)
         letter = DeadLetter(
-            topic=self._topics.readings,
+            topic=self.topics.readings,
             payload=places.value[n],
             stage="score",
             path=where,
@@ -123,7 +123,7 @@ class Scoring:
             received=error.received,
             time=self._clock(),
         )
-        return Record(self._topics.deadletters, where.encode(), self._encode(letter))
+        return Record(self.topics.deadletters, where.encode(), self._encode(letter))
 
     def _aside(
         self, seen: Observation, batch: Columns, places: Places, telemetry: Telemetry
@@ -132,7 +132,7 @@ class Scoring:
         late = seen.round.rows[seen.arrival == Arrival.LATE]
         telemetry.count("late", len(late))
         return [
-            Record(self._topics.late, batch.device[row].encode(), places.value[batch.index[row]])
+            Record(self.topics.late, batch.device[row].encode(), places.value[batch.index[row]])
             for row in late
         ]
 
@@ -140,26 +140,29 @@ class Scoring:
         self, seen: Observation, batch: Columns, places: Places, telemetry: Telemetry
     ) -> list[Record]:
         evidence, version = self._correct(seen)
-        time = batch.time[seen.rows]
+        time, channels = batch.time[seen.rows], seen.table.channels
         verdicts = decide.decide(seen.table, seen.at, evidence, time, self._settings.score)
         records = []
         for n, row in enumerate(seen.rows):
-            scored = self._scored(seen, verdicts, n, version)
-            whole = replace(
-                scored,
+            record = batch.index[row]
+            scored = Scored(
                 device=batch.device[row],
                 time=int(time[n]),
                 received=int(batch.received[row]),
                 reading=batch.id[row],
-                partition=int(places.partition[batch.index[row]]),
-                offset=int(places.offset[batch.index[row]]),
+                score=float(verdicts.score[n]),
+                channel=channels[verdicts.channel[n]] if channels else "",
+                anomalous=bool(verdicts.anomalous[n]),
+                model=version,
+                partition=int(places.partition[record]),
+                offset=int(places.offset[record]),
             )
-            key = whole.device.encode()
-            records.append(Record(self._topics.scores, key, self._encode(whole)))
-            telemetry.latency((self._clock() - whole.received) / MICROS)
+            key = scored.device.encode()
+            records.append(Record(self.topics.scores, key, self._encode(scored)))
+            telemetry.latency((self._clock() - scored.received) / MICROS)
             if verdicts.opens[n]:
-                alert = self._alert(whole, seen, verdicts, n)
-                records.append(Record(self._topics.alerts, key, self._encode(alert)))
+                alert = self._alert(scored, seen, verdicts, n)
+                records.append(Record(self.topics.alerts, key, self._encode(alert)))
                 telemetry.count("alerts", reason=alert.reason)
         telemetry.count("scores", len(seen.rows))
         return records
@@ -170,12 +173,6 @@ class Scoring:
             return seen.evidence, 0
         columns = seen.table.columns(champion.channels)
         return corrected(champion.model, champion.usual, seen, columns), champion.version
-
-    def _scored(self, seen: Observation, v: decide.Verdicts, n: int, version: int) -> Scored:
-        channel = seen.table.channels[v.channel[n]] if seen.table.channels else ""
-        return Scored(
-            *("", 0, 0, ""), float(v.score[n]), channel, bool(v.anomalous[n]), version, -1, -1
-        )
 
     def _alert(self, s: Scored, seen: Observation, v: decide.Verdicts, n: int) -> Alert:
         value = float(seen.values[n, v.channel[n]])
@@ -202,7 +199,7 @@ class Scoring:
         snapshot = self.observer.tables[home].snapshot(device)
         state = DeviceState(device, home, int(places.offset[n]), snapshot)
         partition = int(places.partition[n])
-        return Record(self._topics.state, device.encode(), self._encode(state), partition)
+        return Record(self.topics.state, device.encode(), self._encode(state), partition)
 
 
 def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
@@ -222,7 +219,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
         scoring = Scoring(settings, lambda: time.time_ns() // 1000)
         for card in champions.load().values():
             scoring.adopt(card)
-        consumer.subscribe([Topics(settings.kafka.prefix).readings])
+        consumer.subscribe([scoring.topics.readings])
         for batch in Source(consumer, ROWS, WAIT_S, stop.is_set):
             _hand_over(scoring, settings, consumer.changes())
             _score(scoring, batch, (consumer, producer), telemetry)
@@ -249,7 +246,7 @@ def _score(
     for record in records:
         while not producer.produce(record):
             producer.poll(0.01)
-    topic = Topics(scoring._settings.kafka.prefix).readings
+    topic = scoring.topics.readings
     offsets = {
         (topic, int(p)): int(o) + 1 for p, o in zip(places.partition, places.offset, strict=True)
     }
@@ -263,7 +260,7 @@ def _hand_over(scoring: Scoring, settings: Settings, changes: Changes) -> None:
     if not assigned:
         return
     with Consumer(settings.kafka) as reader:
-        records = reader.read_all(Topics(settings.kafka.prefix).state, assigned)
+        records = reader.read_all(scoring.topics.state, assigned)
     for record in {r.key: r for r in records}.values():
         if record.value is None:
             continue

@@ -5,24 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bridge.brokers import find_mosquitto
 from bridge.brokers import search_path as broker_path
+from tests.poll import until
 
 KILLED = ("ingest", "score", "train", "egress")
 PATIENCE_S = 120.0
-
-
-def until(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.1)
 
 
 def child_of(parent: int, name: str) -> int:
@@ -36,6 +29,10 @@ def child_of(parent: int, name: str) -> int:
         if f"PPid:\t{parent}\n" in status and command[2:4] == [b"haltere", name.encode()]:
             return int(folder.name)
     return 0
+
+
+def is_new(parent: int, name: str, before: int) -> bool:
+    return child_of(parent, name) not in (0, before)
 
 
 @pytest.mark.broker
@@ -54,11 +51,11 @@ def test_every_process_may_be_killed_and_nothing_is_lost(tmp_path: Path) -> None
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as demo,
     ):
         try:
-            until("the first scores", lambda: b"scored 4" in said.read_bytes())
+            until(lambda: b"scored 4" in said.read_bytes(), PATIENCE_S)
             for name in KILLED:
                 before = child_of(demo.pid, name)
                 os.kill(before, signal.SIGKILL)
-                until(f"a new {name}", lambda n=name, b=before: child_of(demo.pid, n) not in (0, b))  # type: ignore[misc]
+                until(partial(is_new, demo.pid, name, before), PATIENCE_S)
             output, _ = demo.communicate(timeout=200)
         finally:
             demo.kill()
