@@ -318,7 +318,8 @@ def normalise(
 
     Example: haltere normalise messages.jsonl > readings.jsonl
     """
-    from bridge.normalise import Normaliser, normalise_line  # noqa: PLC0415
+    from bridge.normalise import Normaliser  # noqa: PLC0415
+    from bridge.offline import normalise_line  # noqa: PLC0415
 
     normaliser = Normaliser(settings(config).route)
     try:

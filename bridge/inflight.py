@@ -12,6 +12,7 @@ MQTT wants acknowledgments in the order of arrival (MQTT 5, 4.6), Kafka wants on
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -42,6 +43,13 @@ class Line(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[T]:
+        return (place.item for place in self._places)
+
+    def first(self) -> T:
+        """The oldest item."""
+        return self._places[0].item
 
     def enter(self, item: T, parts: int = 1) -> Place[T]:
         """Append an item that is done after ``parts`` calls of `Place.done`."""

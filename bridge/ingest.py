@@ -1,162 +1,246 @@
 """MQTT -> Kafka, the loop of ``haltere ingest``: the PUBACK waits for Kafka.
 
-A message goes down this page: received, normalised, encoded, produced, and, when Kafka has every
-record of it and of all messages before it, acknowledged. What cannot be read becomes a dead
-letter, and that letter's delivery releases the message. A record that Kafka did not take is
+A batch of messages goes down this page: received, normalised, encoded, produced, and, when Kafka
+has every record of it and of all batches before it, acknowledged. What cannot be read becomes a
+dead letter, and that letter's delivery releases the message. A record that Kafka did not take is
 produced again, never acknowledged.
 """
 
 import logging
+import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from threading import Event
 
 from bridge import kafka, mqtt, wire
 from bridge.contracts import Contract, DeadLetter, Message, Reading, Topics
-from bridge.errors import Malformed, Misconfigured
+from bridge.errors import HaltereError, Malformed, Misconfigured
+from bridge.inbox import Batch
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
-from bridge.mqtt import Connection, Delivery
-from bridge.normalise import Accepted, Ignored, Normaliser
+from bridge.mqtt import Connection
+from bridge.normalise import Accepted, Ignored, Normaliser, Outcome
+from bridge.records import Row
 from bridge.schema_registry import register
 from bridge.settings import Settings
 from bridge.topics import LARGEST
 
 log = logging.getLogger(__name__)
 
-BATCH = 500  # messages between two looks at the delivery reports
+BATCH = 500  # messages that are acknowledged together
 IDLE_S = 0.25  # wait for messages when nothing is under way
 BUSY_S = 0.002  # and when reports are expected
+AGAIN_S = 0.5  # between two attempts to produce what failed
+SAID_S = 1.0  # between two lines of the log on dead letters
 DRAIN_S = 4.0  # for what is under way when told to stop
 CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
 HEAD = 64 * 1024  # bytes of a payload that not even the dead letters take whole
 
 
 @dataclass(slots=True, eq=False)
-class Sending:
-    """A record under way, the place it keeps in the line, and the message it came from."""
+class Sheaf:
+    """Records of one topic, and the message that each came from."""
 
-    record: Record
-    place: Place[Delivery]
-    cut: bool = False  # a dead letter with no more than the head of its payload
+    topic: str
+    rows: list[Row] = field(default_factory=list)
+    owners: list[Message] = field(default_factory=list)
+
+    def add(self, row: Row, message: Message) -> None:
+        """One more record."""
+        self.rows.append(row)
+        self.owners.append(message)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """The messages of a batch on their way."""
+
+    batch: Batch
+    readings: Sheaf
+    positions: Sheaf
+    letters: Sheaf
+
+    def sheaves(self) -> list[Sheaf]:
+        """Those that hold something."""
+        return [sheaf for sheaf in (self.readings, self.positions, self.letters) if sheaf.rows]
+
+    def owner(self, record: Record) -> Message:
+        """The message that a record came from."""
+        sheaf = next(sheaf for sheaf in self.sheaves() if sheaf.topic == record.topic)
+        which = next(i for i, row in enumerate(sheaf.rows) if row["value"] == record.value)
+        return sheaf.owners[which]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the messages of a batch."""
+
+    accepted: int = 0
+    letters: int = 0
+    ignored: dict[tuple[str, str], int] = field(default_factory=dict)  # by format and reason
 
 
 class Ingest:
-    """One message's way, as values and two edges. `run` feeds it."""
+    """The way of a batch, as values and two edges. `run` feeds it."""
 
-    def __init__(self, settings: Settings, producer: Producer, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        producer: Producer,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._topics = Topics(settings.kafka.prefix)
         self._normalise = Normaliser(settings.route)
         self._encode = encoder(settings).encode
         self._producer = producer
         self._telemetry = telemetry
-        self.line: Line[Delivery] = Line()
-        self._waiting: deque[Sending] = deque()
+        self._clock = clock
+        self.line: Line[Run] = Line()
+        self._waiting: deque[tuple[str, list[Row], Place[Run]]] = deque()  # for room
+        self._failed: list[tuple[Record, Place[Run]]] = []
+        self._why = ""  # the last of them failed
+        self._again = self._say = 0.0  # not before
+        self._unsaid = 0  # dead letters since the last line of the log
 
-    def take(self, delivery: Delivery) -> None:
-        """Normalise one delivery and send what it became."""
-        message = delivery.message
-        outcome = self._normalise(message)
-        records = self._records(message, outcome)
-        self._count(outcome)
-        place = self.line.enter(delivery, len(records))
-        for record in records:
-            self._send(Sending(record, place))
+    def take(self, batch: Batch) -> None:
+        """Normalise the messages of a batch and send what they became."""
+        run, tally = self._run(batch), Tally()
+        for message in batch.messages:
+            outcome: Outcome | None = self._normalise(message)
+            if isinstance(outcome, Accepted):
+                outcome = self._accept(run, message, outcome)
+            if outcome is None:
+                tally.accepted += 1
+            elif isinstance(outcome, DeadLetter):
+                tally.letters += 1
+                self._complain(outcome)
+                run.letters.add(self._letter(outcome), message)
+            elif isinstance(outcome, Ignored):
+                why = (outcome.format, outcome.reason)
+                tally.ignored[why] = tally.ignored.get(why, 0) + 1
+        self._count(tally, run)
+        place = self.line.enter(run, sum(len(sheaf.rows) for sheaf in run.sheaves()))
+        for sheaf in run.sheaves():
+            self._send(sheaf.topic, sheaf.rows, place)
 
     def settle(self, timeout_s: float) -> None:
-        """Take in delivery reports, then acknowledge the longest prefix that is safe."""
+        """Take in what Kafka says, then acknowledge the longest prefix that is safe."""
         for report in self._producer.poll(timeout_s):
-            sending = report.token
-            assert isinstance(sending, Sending)  # noqa: S101  what _send gave
-            if report.error is None:
-                sending.place.done()
-            elif isinstance(report.error, Malformed):
-                self._bury(sending, report.error)
+            place, record, error = report.token, report.record, report.error
+            assert isinstance(place, Place) and record and error  # noqa: S101, PT018  what _send gave
+            if isinstance(error, Malformed):
+                self._bury(record, place, error)
             else:
-                log.warning("produced again: %s", report.error)
-                self._telemetry.count("retries")
-                self._waiting.append(sending)
-        for _ in range(len(self._waiting)):
-            self._send(self._waiting.popleft())
+                self._failed.append((record, place))
+                self._why = str(error)
+        waiting, self._waiting = self._waiting, deque()
+        for what in waiting:
+            self._send(*what)
+        if self._failed and self._clock() >= self._again:
+            self._send_again()
         self._acknowledge()
 
     def blocked(self) -> bool:
         """Whether records wait for room: then no further message is taken."""
         return bool(self._waiting)
 
-    def _acknowledge(self) -> None:
-        for delivery in self.line.release():
-            delivery.ack()
-            self._telemetry.count("acknowledged")
+    def _run(self, batch: Batch) -> Run:
+        names = self._topics
+        return Run(batch, Sheaf(names.readings), Sheaf(names.positions), Sheaf(names.deadletters))
 
-    def _records(self, message: Message, outcome: Accepted | Ignored | DeadLetter) -> list[Record]:
-        match outcome:
-            case Accepted(readings=readings):
-                return [record for reading in readings for record in self._of(reading)]
-            case DeadLetter():
-                return [self._letter(message, outcome)]
-        return []
-
-    def _of(self, reading: Reading) -> list[Record]:
-        value = self._encode(reading)
-        key = reading.device.encode()
-        records = [Record(self._topics.readings, key, value)]
-        if reading.position:
-            records.append(Record(self._topics.positions, key, value))
-        return records
-
-    def _letter(self, message: Message, letter: Contract) -> Record:
-        return Record(self._topics.deadletters, message.topic.encode(), self._encode(letter))
-
-    def _send(self, sending: Sending) -> None:
+    def _accept(self, run: Run, message: Message, outcome: Accepted) -> DeadLetter | None:
+        """The records of a message; a letter where they cannot be written."""
+        encode = self._encode
         try:
-            if not self._producer.produce(sending.record, sending):
-                self._waiting.append(sending)
-        except Malformed as error:
-            self._bury(sending, error)
+            rows = [(r.device.encode(), encode(r), r.position) for r in outcome.readings]
+        except Exception as error:  # a fault of ours must not stop the stream, nor hide
+            fault = Malformed("", "readings that can be written", f"our fault: {error!r}")
+            return letter(message, "encode", fault)
+        for key, value, position in rows:
+            run.readings.add({"key": key, "value": value}, message)
+            if position is not None:
+                run.positions.add({"key": key, "value": value}, message)
+        return None
 
-    def _bury(self, sending: Sending, error: Malformed) -> None:
+    def _send(self, topic: str, rows: list[Row], place: Place[Run]) -> None:
+        """Produce what there is room for; the rest waits, and all that comes after it."""
+        count = 0 if self._waiting else self._producer.produce_batch(topic, rows, place)
+        if count < len(rows):
+            self._waiting.append((topic, rows[count:], place))
+
+    def _send_again(self) -> None:
+        """What Kafka did not take, unless the MQTT broker sends its message again anyway."""
+        self._again = self._clock() + AGAIN_S
+        self._telemetry.count("retries", len(self._failed))
+        log.warning("%d records are produced again: %s", len(self._failed), self._why)
+        failed, self._failed = self._failed, []
+        for record, place in failed:
+            if not place.item.batch.stale():
+                self._send(record.topic, [Row(key=record.key, value=record.value or b"")], place)
+
+    def _acknowledge(self) -> None:
+        for run in self.line.release():
+            run.batch.ack()
+            self._telemetry.count("acknowledged", len(run.batch))
+        if self.line and self.line.first().batch.stale():
+            self.line.clear()  # their connection is gone: the broker sends them again
+
+    def _bury(self, record: Record, place: Place[Run], error: Malformed) -> None:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""
-        if sending.cut:
+        message = place.item.owner(record)
+        again = record.topic == self._topics.deadletters
+        if again and len(record.value or b"") <= 2 * HEAD:
             raise Misconfigured(
                 f"{error.where} topic {self._topics.deadletters}",
                 f"a dead letter of {HEAD} bytes to be taken",
                 error.received,
                 "raise message.max.bytes there and in kafka.options",
             )
-        message = sending.place.item.message
-        again = sending.record.topic == self._topics.deadletters
-        letter = DeadLetter(
-            topic=message.topic,
-            payload=message.payload[: HEAD if again else LARGEST],
-            stage="produce",
-            path=sending.record.topic,
-            expected=error.expected,
-            received=f"{error.received} ({len(message.payload)} bytes)",
-            time=message.received,
-            qos=message.qos,
-            retain=message.retain,
-        )
+        size = f"{error.received} ({len(message.payload)} bytes)"
+        said = Malformed(record.topic, error.expected, size)
+        cut = message._replace(payload=message.payload[: HEAD if again else LARGEST])
+        buried = letter(cut, "produce", said)
         self._telemetry.count("messages", outcome="dead_letter")
-        log.warning("dead letter: topic %s: %s", message.topic, error)
-        self._send(Sending(self._letter(message, letter), sending.place, cut=again))
+        self._complain(buried)
+        row = self._letter(buried)
+        place.item.letters.add(row, message)
+        self._send(self._topics.deadletters, [row], place)
 
-    def _count(self, outcome: Accepted | Ignored | DeadLetter) -> None:
-        match outcome:
-            case Accepted(readings=readings):
-                self._telemetry.count("messages", outcome="accepted")
-                self._telemetry.count("readings", len(readings))
-                self._telemetry.count("positions", sum(r.position is not None for r in readings))
-            case Ignored(format=form, reason=reason):
-                self._telemetry.count("messages", outcome="ignored")
-                self._telemetry.count("ignored", format=form, reason=reason)
-            case DeadLetter(stage=stage, path=path, expected=expected, received=received):
-                self._telemetry.count("messages", outcome="dead_letter")
-                log.warning(
-                    "dead letter: topic %s: %s %s: expected %s, received %s",
-                    *(outcome.topic, stage, path, expected, received[:200]),
-                )
+    def _letter(self, buried: DeadLetter) -> Row:
+        key = buried.topic.encode("utf-8", "replace")
+        return Row(key=key, value=self._encode(buried))
+
+    def _complain(self, buried: DeadLetter) -> None:
+        """The log tells of one dead letter a second, and how many more there were."""
+        if self._clock() < self._say:
+            self._unsaid += 1
+            return
+        log.warning(
+            "dead letter: topic %s: %s %s: expected %s, received %s%s",
+            *(buried.topic, buried.stage, buried.path, buried.expected, buried.received[:200]),
+            f" ({self._unsaid} more since the last line)" if self._unsaid else "",
+        )
+        self._say, self._unsaid = self._clock() + SAID_S, 0
+
+    def _count(self, tally: Tally, run: Run) -> None:
+        outcomes = {"accepted": tally.accepted, "dead_letter": tally.letters}
+        for outcome, count in (outcomes | {"ignored": sum(tally.ignored.values())}).items():
+            if count:
+                self._telemetry.count("messages", count, outcome=outcome)
+        self._telemetry.count("readings", len(run.readings.rows))
+        self._telemetry.count("positions", len(run.positions.rows))
+        for (form, reason), count in tally.ignored.items():
+            self._telemetry.count("ignored", count, format=form, reason=reason)
+
+
+def letter(message: Message, stage: str, error: HaltereError) -> DeadLetter:
+    """A message that became no reading, and why."""
+    said = (stage, error.where, error.expected, error.received)
+    given = (message.received, message.qos, message.retain)
+    return DeadLetter(message.topic, message.payload, *said, *given)
 
 
 def encoder(settings: Settings) -> wire.Encoder:
@@ -179,33 +263,34 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
             delivered again.
     """
     kafka.ensure_topics(settings.kafka, CONNECT_S)
-    name = f"{settings.mqtt.client_id}-ingest"
+    name = settings.mqtt.session("ingest")
     with (
         Producer(settings.kafka, name) as producer,
         mqtt.Connection(settings.mqtt, name) as connection,
     ):
         ingest = Ingest(settings, producer, telemetry)
         connection.connect(CONNECT_S)
-        connection.subscribe(settings.mqtt.filters)
+        connection.subscribe(settings.mqtt.subscriptions())
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
         while not stop.is_set():
             _step(ingest, connection, telemetry)
-        _drain(ingest, producer)
+        _drain(ingest)
 
 
 def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> None:
-    wait_s = BUSY_S if ingest.line else IDLE_S
-    for delivery in () if ingest.blocked() else connection.receive(BATCH, wait_s):
-        ingest.take(delivery)
+    if not ingest.blocked():
+        batch = connection.receive(BATCH, BUSY_S if ingest.line else IDLE_S)
+        if batch:
+            ingest.take(batch)
     ingest.settle(BUSY_S if ingest.blocked() else 0)
     telemetry.ready = connection.connected()
-    telemetry.gauge("in_flight", len(ingest.line))
+    telemetry.gauge("in_flight", sum(len(run.batch) for run in ingest.line))
     telemetry.beat()
 
 
-def _drain(ingest: Ingest, producer: Producer) -> None:
+def _drain(ingest: Ingest) -> None:
     for _ in range(int(DRAIN_S / 0.05)):
         if not ingest.line:
             return
         ingest.settle(0.05)
-    log.warning("%d messages stay unacknowledged: the broker sends them again", len(ingest.line))
+    log.warning("%d batches stay unacknowledged: the broker sends them again", len(ingest.line))

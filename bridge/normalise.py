@@ -5,37 +5,35 @@ accepted readings, as ignored with a reason, or as a dead letter. What a set of 
 means is worked out once (`_plan`), so that a message costs little more than its parsing.
 """
 
-import base64
-import binascii
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from bridge.contracts import MICROS, DeadLetter, Message, Position, Quality, Reading
 from bridge.errors import Malformed
+from bridge.flat import FLAT_BYTES, flat_object
 from bridge.formats import (
     MAX_CHANNELS,
-    Field,
     Nothing,
     Sample,
-    State,
-    iso,
     merge,
+    plain_on,
     recognise,
     route_pattern,
 )
+from bridge.plan import measured, planned, words
 from bridge.settings import Route
-from bridge.units import known, meaning, snake
+from bridge.units import known
 
 SKEW = 86_400 * MICROS  # us between an event and its reception that nobody believes
 _OUT_OF_RANGE, _ESTIMATED = Quality.OUT_OF_RANGE.value, Quality.TIME_ESTIMATED.value
 _SKEWED, _DUP, _RETAINED = Quality.CLOCK_SKEW.value, Quality.DUP.value, Quality.RETAINED.value
-CACHED = 64  # fields of a sample, and characters of a topic times 4, that are worth remembering
+SHORT = 256  # characters of a topic that is worth remembering
 _GENERIC_WORDS = (
     "telemetry state data sensors readings tele stat status sensor measurements measurement"
     " values value events event up uplink json raw attributes messages message metrics"
@@ -43,8 +41,7 @@ _GENERIC_WORDS = (
 _GENERIC = frozenset(_GENERIC_WORDS.split())
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The message became readings, one for each device and time in it."""
 
     format: str
@@ -87,6 +84,7 @@ class Explanation:
 class _Facts(NamedTuple):
     """What a topic says, routes included."""
 
+    plain: bool  # an object on it is plain JSON, unless it has the marks of another format
     ignored: str  # why its messages are not looked at, "" otherwise
     site: str
     device: str  # by a route
@@ -96,15 +94,7 @@ class _Facts(NamedTuple):
     parent: str  # the device of a bare value
 
 
-class _Plan(NamedTuple):
-    """What the fields of a sample mean, worked out once."""
-
-    steps: tuple[tuple[int, float, float, float, float], ...]  # field, scale, offset, low, high
-    channels: tuple[str, ...]
-    units: tuple[str, ...]
-    canonical: tuple[str, ...]
-    device_class: str
-    motion: tuple[int, ...]  # of altitude, speed, course, accuracy; -1 where absent
+Outcome = Accepted | Ignored | DeadLetter
 
 
 class Normaliser:
@@ -114,8 +104,13 @@ class Normaliser:
         self._routes = [route_pattern(route.topic) for route in routes]
         self._remembered: Callable[[str], _Facts] = lru_cache(maxsize=8192)(self._facts)
 
-    def __call__(self, message: Message) -> Accepted | Ignored | DeadLetter:
+    def __call__(self, message: Message) -> Outcome:
         """What becomes of a message; never raises."""
+        if message.payload[:1] == b"{" and len(message.payload) <= FLAT_BYTES:
+            facts = self._topic(message.topic)
+            reading = _flat_reading(message, facts) if facts.plain else None
+            if reading is not None:
+                return Accepted("json", (reading,))
         return self._examine(message)[0]
 
     def explain(self, message: Message) -> Explanation:
@@ -124,9 +119,7 @@ class Normaliser:
         fields = [e for s in samples for e in self._explained(message, s)]
         return Explanation(format_name, why, outcome, tuple(fields))
 
-    def _examine(
-        self, message: Message
-    ) -> tuple[Accepted | Ignored | DeadLetter, str, str, list[Sample]]:
+    def _examine(self, message: Message) -> tuple[Outcome, str, str, list[Sample]]:
         name, why, stage = "", "no format took it", "decode"
         try:
             facts = self._topic(message.topic)
@@ -151,13 +144,13 @@ class Normaliser:
             return _dead(message, stage, fault), name, why, []
 
     def _topic(self, topic: str) -> _Facts:
-        return self._remembered(topic) if len(topic) <= 4 * CACHED else self._facts(topic)
+        return self._remembered(topic) if len(topic) <= SHORT else self._facts(topic)
 
     def _facts(self, topic: str) -> _Facts:
         if topic.startswith("$"):
-            return _Facts("a $ topic is the broker's own", *[""] * 6)
+            return _Facts(False, "a $ topic is the broker's own", *[""] * 6)
         if topic == "haltere" or topic.startswith("haltere/"):
-            return _Facts("haltere/# is what haltere says, not what it hears", *[""] * 6)
+            return _Facts(False, "haltere/# is what haltere says, not what it hears", *[""] * 6)
         parts: dict[str, str] = {}
         for pattern in self._routes:
             match = pattern.fullmatch(topic)
@@ -170,6 +163,7 @@ class Normaliser:
         bare = len(specific) == len(segments) and len(segments) > 1
         names_channel = (bare and last != parts.get("device")) or known(last)
         return _Facts(
+            plain_on(topic),
             "",
             parts.get("site", ""),
             parts.get("device", ""),
@@ -185,8 +179,8 @@ class Normaliser:
             return None
         if (count := len(fields) + len(states)) > MAX_CHANNELS:
             raise Malformed("payload", f"{MAX_CHANNELS} channels at one time", f"{count}")
-        plan = _planned(fields, facts.channel)
-        values, quality = _values(plan, sample.values)
+        plan = planned(fields, facts.channel)
+        values, quality = measured(plan, sample.values)
         if quality & _OUT_OF_RANGE and not all(map(math.isfinite, values)):
             finite = {plan.steps[i][0] for i, v in enumerate(values) if math.isfinite(v)}
             sample.fields = [f for i, f in enumerate(fields) if i in finite]
@@ -194,7 +188,7 @@ class Normaliser:
             return self._reading(message, facts, sample)
         quality |= _reception(message, sample.time)
         device = _device(facts, sample)
-        words = _words(states, facts.channel) if states else ()
+        said = words(states, facts.channel) if states else ()
         return Reading(
             device,
             facts.device_class or plan.device_class,
@@ -205,8 +199,8 @@ class Normaliser:
             plan.units,
             message.topic,
             _id(message, device, sample.time),
-            tuple([name for name, _ in words]),
-            tuple([word for _, word in words]),
+            tuple([name for name, _ in said]),
+            tuple([word for _, word in said]),
             _position(position, plan.motion, values) if position else None,
             quality,
         )
@@ -214,18 +208,50 @@ class Normaliser:
     def _explained(self, message: Message, sample: Sample) -> Iterator[Explained]:
         facts = self._topic(message.topic)
         where = (_device(facts, sample), sample.time, sample.position)
-        plan = _planned(sample.fields, facts.channel)
-        values, _ = _values(plan, sample.values)
+        plan = planned(sample.fields, facts.channel)
+        values, _ = measured(plan, sample.values)
         for at, (index, *_, low, high) in enumerate(plan.steps):
             sent, value = sample.fields[index], values[at]
             note = "" if low <= value <= high else "out of range"
             text = f"{sample.values[index]} {plan.units[at]}".strip()
             canonical = plan.canonical[at]
             yield Explained(sent.path, text, plan.channels[at], canonical, value, *where, note)
-        for name, word in _words(sample.states, facts.channel):
+        for name, word in words(sample.states, facts.channel):
             yield Explained(name, word, name, "", word, *where, "a state")
         for path, note in sample.notes:
             yield Explained(path, "", "", "", None, *where, note)
+
+
+def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
+    """The reading of an object without surprises, as `_reading` gives it; None of any other."""
+    try:
+        tree = orjson.loads(message.payload)
+    except orjson.JSONDecodeError:
+        return None
+    flat = flat_object(tuple(tree))
+    found = flat and flat.read(tree)
+    if not flat or not found:
+        return None
+    said, time, place, values = found
+    device = facts.device or said or facts.whole
+    if facts.site:
+        device = f"{facts.site}/{device}"
+    plan, received = flat.plan, message.received
+    return Reading(
+        device,
+        facts.device_class or plan.device_class,
+        received if time is None else time,
+        received,
+        plan.channels,
+        values,
+        plan.units,
+        message.topic,
+        _id(message, device, time),
+        (),
+        (),
+        _position(place, plan.motion, values) if place else None,
+        _reception(message, time),
+    )
 
 
 def _specific(segments: list[str]) -> list[str]:
@@ -234,65 +260,6 @@ def _specific(segments: list[str]) -> list[str]:
     while end and segments[end - 1].lower() in _GENERIC:
         end -= 1
     return segments[:end] or segments
-
-
-def _planned(fields: list[Field], topic_channel: str) -> _Plan:
-    key = tuple(fields)
-    if len(key) > CACHED:
-        return _plan.__wrapped__(key, topic_channel)
-    return _plan(key, "" if all([f[1] for f in key]) else topic_channel)
-
-
-@lru_cache(maxsize=2048)
-def _plan(fields: tuple[Field, ...], topic_channel: str) -> _Plan:
-    """From paths, names and units as sent to channels in order, their factors and their class."""
-    meanings = [meaning(f.name or topic_channel, f.unit) for f in fields]
-    names = _distinct([(m.channel, f.path) for m, f in zip(meanings, fields, strict=True)])
-    order = sorted(range(len(fields)), key=names.__getitem__)
-    channels = tuple([names[i] for i in order])
-    chosen = [(i, meanings[i]) for i in order]
-    return _Plan(
-        tuple([(i, m.scale, m.offset, m.low, m.high) for i, m in chosen]),
-        channels,
-        tuple([m.unit for _, m in chosen]),
-        tuple([m.canonical for _, m in chosen]),
-        f"set-{blake2b(chr(10).join(channels).encode(), digest_size=4).hexdigest()}",
-        tuple([_index(channels, name) for name in ("altitude", "speed", "course", "accuracy")]),
-    )
-
-
-def _distinct(named: list[tuple[str, str]]) -> list[str]:
-    """Channels of (name, path): a name that stands twice gives way to the paths."""
-    counts: dict[str, int] = {}
-    for name, _ in named:
-        counts[name] = counts.get(name, 0) + 1
-    if len(counts) == len(named):
-        return [name for name, _ in named]
-    names = [name if counts[name] == 1 else snake(path) for name, path in named]
-    taken: set[str] = set()
-    for i in sorted(range(len(named)), key=lambda i: (counts[named[i][0]] > 1, named[i][1])):
-        name, again = names[i], 1
-        while name in taken:
-            again += 1
-            name = f"{names[i]}_{again}"
-        taken.add(name)
-        names[i] = name
-    return names
-
-
-def _index(channels: tuple[str, ...], name: str) -> int:
-    found = [c for c in channels if c.rpartition(".")[2] == name]
-    return channels.index(min(found, key=len)) if found else -1
-
-
-def _values(plan: _Plan, sent: list[float]) -> tuple[tuple[float, ...], int]:
-    quality, values = 0, []
-    for index, scale, offset, low, high in plan.steps:
-        value = sent[index] * scale + offset
-        if not low <= value <= high:
-            quality = _OUT_OF_RANGE
-        values.append(value)
-    return tuple(values), quality
 
 
 def _reception(message: Message, time: int | None) -> int:
@@ -304,17 +271,6 @@ def _reception(message: Message, time: int | None) -> int:
     if message.retain:
         quality |= _RETAINED
     return quality
-
-
-def _words(states: list[State], topic_channel: str) -> list[tuple[str, str]]:
-    key = tuple([(s.path, s.name or topic_channel) for s in states])
-    names = _state_names(key) if len(key) <= CACHED else _state_names.__wrapped__(key)
-    return sorted(zip(names, [s.word for s in states], strict=True))
-
-
-@lru_cache(maxsize=2048)
-def _state_names(states: tuple[tuple[str, str], ...]) -> list[str]:
-    return _distinct([(snake(name), path) for path, name in states])
 
 
 def _device(facts: _Facts, sample: Sample) -> str:
@@ -344,57 +300,3 @@ def _dead(message: Message, stage: str, error: Malformed) -> DeadLetter:
     said = (stage, error.where, error.expected, error.received)
     given = (message.received, message.qos, message.retain)
     return DeadLetter(message.topic, message.payload, *said, *given)
-
-
-def normalise_line(line: str | bytes, where: str, normaliser: Normaliser) -> dict[str, Any]:
-    """What ``haltere normalise FILE`` writes for one line ``{"id", "topic", "payload_b64"}``.
-
-    Raises:
-        Malformed: the line is no such object; `where` says which line it was.
-    """
-    item = _line(line, where)
-    found = normaliser(Message(item["topic"], item["payload"], received=0))
-    answer: dict[str, Any] = {"id": item["id"], "readings": []}
-    if isinstance(found, Accepted):
-        answer["readings"] = [row for reading in found.readings for row in _rows(reading)]
-    elif isinstance(found, Ignored):
-        answer["ignored"] = found.reason
-    else:
-        keys = ("stage", "path", "expected", "received")
-        answer["dead_letter"] = {key: getattr(found, key) for key in keys}
-    return answer
-
-
-def _line(line: str | bytes, where: str) -> dict[str, Any]:
-    try:
-        item = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(where, "a JSON object", f"{line[:40]!r} ({error.msg})") from None
-    if not isinstance(item, dict):
-        raise Malformed(where, "a JSON object", f"{line[:40]!r}")
-    for key in ("id", "topic", "payload_b64"):
-        if not isinstance(item.get(key), str):
-            received = repr(item[key])[:40] if key in item else "nothing"
-            raise Malformed(f"{where}: {key}", "a text", received)
-    try:
-        item["payload"] = base64.b64decode(item["payload_b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Malformed(f"{where}: payload_b64", "base64", str(error)) from None
-    return item
-
-
-def _rows(reading: Reading) -> Iterator[dict[str, Any]]:
-    stated = not reading.quality & _ESTIMATED
-    spot = reading.position
-    common = {
-        "time": iso(reading.time) if stated else None,
-        "lat": spot.lat if spot else None,
-        "lon": spot.lon if spot else None,
-    }
-    for channel, value, sent in zip(reading.channels, reading.values, reading.units, strict=True):
-        unit = meaning(channel, sent).canonical
-        yield {"name": channel, "value": value, "unit": unit or None, **common}
-    for name, word in zip(reading.states, reading.state_values, strict=True):
-        yield {"name": name, "value": word, "unit": None, **common}
-    if spot and not reading.channels:
-        yield {"name": "location", "value": None, "unit": None, **common}

@@ -1,7 +1,7 @@
 """What goes to Kafka and comes from it. Values only: no I/O."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypedDict
 
 from bridge.errors import HaltereError
 
@@ -17,11 +17,25 @@ class Record:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+class Row(TypedDict):
+    """One record of a batch: the topic is the batch's."""
+
+    key: bytes
+    value: bytes
+
+
+class Token(Protocol):
+    """Who wants to know of each record of a batch that it is safe."""
+
+    def done(self) -> None: ...
+
+
 class Report(NamedTuple):
     """What became of a record: ``error`` is ``None`` when every in-sync replica has it."""
 
     token: object
     error: HaltereError | None
+    record: Record | None = None  # of a batch: which one failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,17 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from bridge.errors import Misconfigured
 
@@ -35,13 +43,60 @@ class Mqtt(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
     version: Literal["5", "3.1.1"] = "5"
-    client_id: Annotated[str, Field(min_length=1)] = "haltere"  # prefix: -ingest, -egress follow
+    client_id: str = "haltere"  # -ingest, -egress follow; "" is a random one
     username: str = ""
     password: SecretStr = SecretStr("")
     filters: tuple[Filter, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
-    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000  # unacknowledged messages
+    qos: Annotated[int, Field(ge=0, le=1)] = 1  # of that subscription
+    group: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # of a shared subscription
+    member: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # this worker's name in it
+    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 4000  # unacknowledged messages
+    inflight_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024  # of their payloads
+    maximum_packet_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 268_435_455
     keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
-    session_expiry_s: Annotated[int, Field(ge=1)] = 7 * 24 * 3600  # how long the broker queues
+    session_expiry_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600  # how long the broker queues
+    clean_session: bool = False  # begin anew each time, whatever the broker has queued
+    at_most_once: bool = False  # that messages may be lost is meant
+
+    @model_validator(mode="after")
+    def _keeps_the_promise(self) -> Self:
+        """What cannot keep a message safe has to be meant."""
+        weak = {
+            "qos": self.qos < 1,
+            "clean_session": self.clean_session,
+            "client_id": not self.client_id,
+            "session_expiry_s": self.session_expiry_s == 0,
+        }
+        for key, loses in weak.items():
+            if loses and not self.at_most_once:
+                raise Misconfigured(
+                    f"mqtt.{key}",
+                    "what lets no message get lost",
+                    repr(getattr(self, key)),
+                    "or say that losing messages is meant: mqtt.at_most_once = true",
+                )
+        if self.group and not self.client_id:
+            raise Misconfigured("mqtt.client_id", "a stable name, in a group", "none")
+        return self
+
+    def session(self, process: str) -> str:
+        """The client identifier of a process, the same at each start.
+
+        >>> Mqtt(member="gateway-1").session("ingest")
+        'haltere-ingest-gateway-1'
+        """
+        if not self.client_id:
+            return f"haltere-{process}-{uuid4().hex[:12]}"
+        return "-".join(filter(None, (self.client_id, process, self.member)))
+
+    def subscriptions(self) -> tuple[str, ...]:
+        """The filters as ingest subscribes to them, shared where there is a group (MQTT 5, 4.8.2).
+
+        >>> Mqtt(group="g", filters=("plant/#",)).subscriptions()
+        ('$share/g/plant/#',)
+        """
+        share = f"$share/{self.group}/" if self.group else ""
+        return tuple(share + name for name in self.filters)
 
 
 class Kafka(Section):

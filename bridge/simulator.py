@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bridge import settings
-from bridge.contracts import MICROS
+from bridge.contracts import MICROS, Message
 from bridge.errors import Misconfigured
 from bridge.fleet import Fault, Fleet, Plan, Telemetry
 from bridge.mqtt import Connection
@@ -31,19 +31,17 @@ PUBACKS_STOPPED_S = 5.0  # ... and when stopped before
 
 
 class Arrived(Protocol):
-    """What the loop needs of a delivery."""
+    """What the loop needs of a batch."""
 
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def received(self) -> int: ...
+    messages: list[Message]
+
     def ack(self) -> None: ...
 
 
 class Link(Protocol):
     """What the loop needs of an MQTT connection."""
 
-    def receive(self, maximum: int, timeout_s: float) -> Sequence[Arrived]: ...
+    def receive(self, maximum: int, timeout_s: float) -> Arrived: ...
     def publish(self, topic: str, payload: bytes, token: object) -> None: ...
     def acknowledged(self) -> list[object]: ...
     def refused(self) -> list[tuple[object, str]]: ...
@@ -283,8 +281,10 @@ class _Loop:
         now = self._now()
         self._serve_next = now + int(WAIT_S[1] / 2 * MICROS)
         for n, link in enumerate(self._links):
-            for delivery in link.receive(1000, 0.0 if n else timeout_s):
-                self._alert(delivery)
+            arrived = link.receive(1000, 0.0 if n else timeout_s)
+            for message in arrived.messages:
+                self._alert(message)
+            arrived.ack()
             self.stats.acknowledged += len(link.acknowledged())
             self.stats.refused += len(link.refused())
         self.stats.in_flight = sum(link.in_flight() for link in self._links)
@@ -293,21 +293,20 @@ class _Loop:
             self._files.flush()
             self._files.progress(self.stats)
 
-    def _alert(self, delivery: Arrived) -> None:
+    def _alert(self, message: Message) -> None:
         """A device acts on an alert only while it is valid; all are written down."""
-        line: dict[str, Any] = {"arrived": delivery.received}
-        alert = _alert_of(delivery.payload)
+        line: dict[str, Any] = {"arrived": message.received}
+        alert = _alert_of(message.payload)
         if alert is None:
             self.stats.malformed += 1
-            line["malformed"] = delivery.payload.decode("utf-8", "replace")
-        elif delivery.received > alert["valid_until"]:
+            line["malformed"] = message.payload.decode("utf-8", "replace")
+        elif message.received > alert["valid_until"]:
             self.stats.expired += 1
             line |= {"expired": True, **alert}
         else:
             self.stats.alerts += 1
             line |= alert
         self._files.alert(line)
-        delivery.ack()
 
 
 def _alert_of(payload: bytes) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """The records of a topic as JSON lines, for ``haltere tail``."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from threading import Event
 
 import orjson
@@ -60,7 +59,7 @@ def follow(settings: Kafka, topic: str, beginning: bool, stop: Event) -> Iterato
 def _line(kind: type[Contract], record: Fetched) -> str:
     where = {"partition": record.partition, "offset": record.offset}
     try:
-        said = asdict(wire.decode(kind, record.value or b""))
+        said = wire.as_row(wire.decode(kind, record.value or b""))
         if "units" in said:  # the values are in canonical units, these are the sender's
             said["units_sent"] = said.pop("units")
     except Malformed as error:

@@ -14,7 +14,8 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import fastavro
@@ -41,6 +42,10 @@ STRINGS = {"type": "array", "items": "string"}
 DOUBLES = {"type": "array", "items": "double"}
 OPTIONAL = ["null", "double"]
 CACHED, SHORT = 50_000, 1000  # device prefixes that are kept, and the longest of them in bytes
+
+
+def _names(kind: Kind) -> tuple[str, ...]:
+    return tuple(kind.__annotations__)
 
 
 def _record(name: str, /, **types: Any) -> dict[str, Any]:
@@ -142,7 +147,7 @@ SCHEMAS: dict[Kind, dict[str, Any]] = {
     ),
 }
 _PARSED = {kind: fastavro.parse_schema(dict(schema)) for kind, schema in SCHEMAS.items()}
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in SCHEMAS}
+_FIELDS = {kind: _names(kind) for kind in SCHEMAS}
 
 
 def fingerprint(kind: type[Contract]) -> bytes:
@@ -169,6 +174,7 @@ class Encoder:
         for kind, identifier in (ids or {}).items():
             self._frames[kind] = struct.pack(">bI", 0, identifier)
         self._prefixes: dict[tuple[Any, ...], bytes] = {}
+        self._received = (-1, b"")  # the last, which a batch of messages shares, and its bytes
         self.encode: Callable[[Contract], bytes] = self._json if form == "json" else self._avro
 
     def _avro(self, value: Contract) -> bytes:
@@ -182,30 +188,44 @@ class Encoder:
         return out.getvalue()
 
     def _json(self, value: Contract) -> bytes:
-        return orjson.dumps(asdict(value), default=_base64)
+        return orjson.dumps(as_row(value), default=_base64)
 
     def _reading(self, r: Reading) -> bytes:
         constant = (r.device, r.device_class, r.source, r.channels, r.units, r.states)
-        prefix = self._prefixes.get(constant)
-        if prefix is None:
-            if len(self._prefixes) >= CACHED:
-                self._prefixes.clear()
-            prefix = self._frames[Reading] + _constant(r)
-            if len(prefix) <= SHORT:
-                self._prefixes[constant] = prefix
-        count = len(r.values)
+        prefix = self._prefixes.get(constant) or self._prefix(constant)
+        if r.received != self._received[0]:
+            self._received = (r.received, zigzag(r.received))
+        head, pack = _doubles(len(r.values))
         return b"".join(
             (
                 prefix,
                 zigzag(r.time),
-                zigzag(r.received),
+                self._received[1],
                 _string(r.id),
-                zigzag(count) + struct.pack(f"<{count}d", *r.values) + b"\0" if count else b"\0",
+                head,
+                pack(*r.values),
+                b"\0",
                 _strings(r.state_values) if r.state_values else b"\0",
                 _position(r.position) if r.position else b"\0",
                 zigzag(r.quality),
             )
         )
+
+    def _prefix(self, constant: tuple[Any, ...]) -> bytes:
+        """What is the same for every reading of a device; short ones are kept."""
+        if len(self._prefixes) >= CACHED:
+            self._prefixes.clear()
+        prefix = self._frames[Reading] + _constant(*constant)
+        if len(prefix) <= SHORT:
+            self._prefixes[constant] = prefix
+        return prefix
+
+
+def as_row(value: Contract) -> dict[str, Any]:
+    """The fields of a contract by name."""
+    if not isinstance(value, Reading):
+        return asdict(value)
+    return value._asdict() | {"position": value.position and value.position._asdict()}
 
 
 def layout(channels: tuple[str, ...]) -> int:
@@ -283,13 +303,25 @@ def zigzag(n: int) -> bytes:
     """An Avro int or long."""
     n = (n << 1) ^ (n >> 63)
     if n < 128:  # noqa: PLR2004
-        return bytes((n,))
-    out = bytearray()
-    while n > 127:  # noqa: PLR2004
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+        return _ONE[n]
+    out = b""
+    while n >= 128:  # noqa: PLR2004
+        if n < 1 << 14:
+            return out + _MORE[n & 127] + _ONE[n >> 7]
+        out += _TWO_MORE[n & 16383]
+        n >>= 14
+    return out + _ONE[n]
+
+
+_ONE = [bytes((n,)) for n in range(128)]  # the last seven bits of a number ...
+_MORE = [bytes((n | 128,)) for n in range(128)]  # ... seven bits that others follow ...
+_TWO_MORE = [_MORE[n & 127] + _MORE[n >> 7] for n in range(1 << 14)]  # ... and fourteen
+
+
+@lru_cache(maxsize=1024)
+def _doubles(count: int) -> tuple[bytes, Callable[..., bytes]]:
+    """The head of an array's one block, and what packs its items; the array ends with a 0."""
+    return (zigzag(count) if count else b""), struct.Struct(f"<{count}d").pack
 
 
 def _string(text: str) -> bytes:
@@ -308,11 +340,13 @@ def _optional(value: float | None) -> bytes:
 
 
 def _position(p: Position) -> bytes:
-    rest = b"".join(map(_optional, (p.altitude, p.speed, p.course, p.accuracy)))
-    return b"\x02" + struct.pack("<dd", p.lat, p.lon) + rest
+    lat, lon, *motion = p
+    return b"\2" + _PLACE(lat, lon) + b"".join([_optional(v) for v in motion])
 
 
-def _constant(r: Reading) -> bytes:
-    words = _string(r.device) + _string(r.device_class) + _string(r.source)
-    lists = _strings(r.channels) + _strings(r.units) + _strings(r.states)
-    return words + lists + zigzag(layout(r.channels))
+_PLACE = struct.Struct("<dd").pack
+
+
+def _constant(device: str, class_: str, source: str, *lists: tuple[str, ...]) -> bytes:
+    words = _string(device) + _string(class_) + _string(source)
+    return words + b"".join(map(_strings, lists)) + zigzag(layout(lists[0]))

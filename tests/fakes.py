@@ -5,13 +5,23 @@ They take the place of the two edges, which own the libraries; all that thinks i
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bridge.contracts import Message
-from bridge.errors import HaltereError
+from bridge.errors import HaltereError, Malformed
+from bridge.inbox import Batch, Inbox
 from bridge.kafka import Producer, Record, Report
-from bridge.mqtt import Connection, Delivery
+from bridge.mqtt import Connection
+from bridge.records import Row, Token
 
 RECEIVED = 1_700_000_000_000_000  # us
+
+
+@dataclass(frozen=True)
+class Batched:
+    """The token of a record of a batch."""
+
+    token: Token
 
 
 class FakeProducer(Producer):
@@ -23,6 +33,7 @@ class FakeProducer(Producer):
         self.under_way: deque[tuple[Record, object]] = deque()
         self.delivered: list[Record] = []
         self._reported: list[Report] = []
+        self._done: list[Token] = []
 
     def produce(self, record: Record, token: object = None) -> bool:
         if error := self.refuses(record):
@@ -32,8 +43,24 @@ class FakeProducer(Producer):
         self.under_way.append((record, token))
         return True
 
+    def produce_batch(self, topic: str, rows: list[Row], token: Token) -> int:
+        rows = rows[: max(0, self.room - len(self.under_way))]
+        for row in rows:
+            record = Record(topic, row["key"], row["value"])
+            error = self.refuses(record)
+            if isinstance(error, Malformed):
+                self._reported.append(Report(token, error, record))
+            elif error:
+                raise error
+            else:
+                self.under_way.append((record, Batched(token)))
+        return len(rows)
+
     def poll(self, timeout_s: float) -> list[Report]:
         reported, self._reported = self._reported, []
+        for token in self._done:
+            token.done()
+        self._done.clear()
         return reported
 
     def in_flight(self) -> int:
@@ -54,7 +81,12 @@ class FakeProducer(Producer):
     def _report(self, which: int, error: HaltereError | None) -> Record:
         record, token = self.under_way[which]
         del self.under_way[which]
-        self._reported.append(Report(token, error))
+        if not isinstance(token, Batched):
+            self._reported.append(Report(token, error))
+        elif error is None:
+            self._done.append(token.token)
+        else:
+            self._reported.append(Report(token.token, error, record))
         if error is None:
             self.delivered.append(record)
         return record
@@ -64,31 +96,33 @@ class FakeConnection(Connection):
     """Hands out deliveries, records their acks; records publishes, acknowledges when told."""
 
     def __init__(self) -> None:
-        self.acked: list[int] = []  # numbers of deliveries, in order
+        self.acked: list[int] = []  # numbers of messages, in order
+        self._inbox = Inbox(self.acked.extend, 1_000_000, 1 << 40)
         self.published: list[tuple[str, bytes]] = []
         self._tokens_out: deque[object] = deque()
         self._pubacks: list[object] = []
         self._refusals: list[tuple[object, str]] = []
-        self._arrived: deque[Delivery] = deque()
 
     # Towards us.
 
-    def delivery(self, number: int, topic: str, payload: bytes) -> Delivery:
-        """A message that came in as number so and so."""
-        return Delivery(Message(topic, payload, RECEIVED), self, 1, number)
+    def delivery(self, number: int, topic: str, payload: bytes) -> Batch:
+        """A batch of one message, which came in as number so and so."""
+        return Batch([Message(topic, payload, RECEIVED)], [number], self._inbox.epoch, self._inbox)
 
-    def arrive(self, deliveries: Sequence[Delivery]) -> None:
-        self._arrived.extend(deliveries)
+    def arrive(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self._inbox.put(batch.messages, batch.mids)
 
-    def receive(self, maximum: int, timeout_s: float) -> list[Delivery]:
-        return [self._arrived.popleft() for _ in range(min(maximum, len(self._arrived)))]
+    def receive(self, maximum: int, timeout_s: float) -> Batch:
+        return self._inbox.take(maximum)
 
     def waiting(self) -> int:
-        """Deliveries that nobody took yet."""
-        return len(self._arrived)
+        """Messages that nobody took yet."""
+        return sum(len(arrival.messages) for arrival in self._inbox._arrivals)
 
-    def _ack(self, epoch: int, mid: int, qos: int) -> None:
-        self.acked.append(mid)
+    def reconnect(self) -> None:
+        """The connection was lost and has come back."""
+        self._inbox.clear()
 
     # Towards the devices.
 

@@ -59,7 +59,7 @@ def holds(reading: Reading) -> None:
 def same_in_same_out(topic: str, payload: bytes) -> None:
     """Law: what was normalised before changes nothing, nor is the message changed."""
     sent = message(topic, payload)
-    copy = replace(sent)
+    copy = sent._replace()
     normaliser = Normaliser(())
     first = normaliser(sent)
     assert normaliser(sent) == first == Normaliser(())(sent)
@@ -125,5 +125,5 @@ def _turned(tree: Any) -> Any:
 def _without_id(topic: str, payload: bytes) -> object:
     outcome = Normaliser(())(message(topic, payload))
     if isinstance(outcome, Accepted):
-        return [replace(reading, id="") for reading in outcome.readings]
+        return [reading._replace(id="") for reading in outcome.readings]
     return outcome if isinstance(outcome, Ignored) else replace(outcome, payload=b"", received="")

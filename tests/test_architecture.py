@@ -20,7 +20,8 @@ FLOORS = {
         " bridge.topics"
     ),
     "thinking": (
-        "bridge.fleet bridge.formats bridge.inflight bridge.normalise bridge.units bridge.wire"
+        "bridge.fleet bridge.flat bridge.formats bridge.inbox bridge.inflight bridge.mqtt_packets"
+        " bridge.mqtt_words bridge.normalise bridge.offline bridge.plan bridge.units bridge.wire"
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
@@ -38,7 +39,7 @@ ORDER = {name: n for n, names in enumerate(FLOORS.values()) for name in names.sp
 EDGES = list(FLOORS).index("edges")
 OWNERS = {
     "paho": ("bridge/mqtt.py",),
-    "confluent_kafka": ("bridge/kafka.py",),
+    "confluent_kafka": ("bridge/kafka/",),
     "prometheus_client": ("bridge/metrics.py", "demo/services.py"),  # the demo parses
     "tensorflow": ("ml/",),
     "keras": ("ml/",),

@@ -93,7 +93,8 @@ class Format:
     why: str  # how it was recognised, for people
     decode: Callable[[str, bytes], Decoded]
     topics: tuple[str, ...] = ("#",)  # one of these MQTT filters matches ...
-    shape: Callable[[bytes], object] | None = None  # ... and the payload looks like it
+    shape: Callable[[bytes], object] | None = None  # ... and the payload looks like it,
+    marks: frozenset[str] = frozenset()  # which a JSON object without these keys does not
 
 
 def recognise(topic: str, payload: bytes) -> Format:
@@ -106,6 +107,17 @@ def recognise(topic: str, payload: bytes) -> Format:
 
 def _candidates(topic: str) -> tuple[Format, ...]:
     return tuple(f for f in FORMATS if any(matches(pattern, topic) for pattern in f.topics))
+
+
+def plain_on(topic: str) -> bool:
+    """Whether a JSON object on this topic, without the marks of a format, is plain JSON."""
+    first = next(f for f in _candidates(topic) if f.name == "json" or not f.marks)
+    return first.name == "json"
+
+
+def marked(keys: tuple[str, ...]) -> bool:
+    """Whether a JSON object with these keys may be of a format of its own."""
+    return any(not known.marks.isdisjoint(keys) for known in FORMATS)
 
 
 _by_topic = lru_cache(maxsize=4096)(_candidates)
@@ -243,10 +255,11 @@ def place(lat: object, lon: object) -> tuple[float, float] | None:
     >>> place(52.1, "13.4"), place(0, 0), place(91, 0)
     ((52.1, 13.4), None, None)
     """
-    north, east = number(lat), number(lon)
+    north = lat if type(lat) is float else number(lat)
+    east = lon if type(lon) is float else number(lon)
     if north is None or east is None or (north == 0 and east == 0):
         return None
-    if not (abs(north) <= _POLE and abs(east) <= 2 * _POLE):
+    if not (-_POLE <= north <= _POLE and -2 * _POLE <= east <= 2 * _POLE):
         return None
     return float(north), float(east)
 

@@ -82,5 +82,11 @@ def _looks(payload: bytes) -> object:
 
 FORMATS: tuple[Format, ...] = (
     Format("owntracks", "the topic is owntracks/USER/DEVICE", decode, ("owntracks/+/+/#",)),
-    Format("owntracks", "the payload has a _type of OwnTracks", decode, shape=_looks),
+    Format(
+        "owntracks",
+        "the payload has a _type of OwnTracks",
+        decode,
+        shape=_looks,
+        marks=frozenset({"_type"}),
+    ),
 )

@@ -71,7 +71,8 @@ class _Shape(NamedTuple):
     simple: bool = True  # each key is a path as it stands
 
 
-def _shaped(keys: tuple[str, ...]) -> _Shape:
+def shaped(keys: tuple[str, ...]) -> _Shape:
+    """The keys of an object by what they hold."""
     found: dict[str, list[tuple[int, str]]] = {}
     for key in keys:
         role, rank = _ROLES.get(squash(key), ("ordinary", 0))
@@ -89,7 +90,7 @@ def _shaped(keys: tuple[str, ...]) -> _Shape:
     return _Shape(**many, ordinary=ordinary, strong=strong, simple=simple)
 
 
-_remembered = lru_cache(maxsize=2048)(_shaped)
+_remembered = lru_cache(maxsize=2048)(shaped)
 
 
 class _At(NamedTuple):
@@ -113,7 +114,7 @@ _TOP = _At()
 def decode_json(topic: str, payload: bytes) -> Decoded:
     """The samples of a JSON object or list: one for each device and time stated in it."""
     tree = parse_json(payload)
-    walk = _Walk(_remembered if len(payload) <= REMEMBERED else lru_cache(maxsize=64)(_shaped))
+    walk = _Walk(_remembered if len(payload) <= REMEMBERED else lru_cache(maxsize=64)(shaped))
     if isinstance(tree, dict):
         walk.top(tree, _TOP)
     elif any(isinstance(item, dict) for item in tree):

@@ -265,9 +265,9 @@ class Device:
 
     def ids(self) -> list[str]:
         """Of all alerts that it has heard by now, in order."""
-        for delivery in self._connection.receive(100, 0.05):
-            self._heard.append(Alert(**orjson.loads(delivery.payload)))
-            delivery.ack()
+        arrived = self._connection.receive(100, 0.05)
+        self._heard += [Alert(**orjson.loads(message.payload)) for message in arrived.messages]
+        arrived.ack()
         assert {alert.device for alert in self._heard} <= {self._name}
         return [alert.id for alert in self._heard]
 

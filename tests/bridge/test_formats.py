@@ -21,7 +21,8 @@ from bridge.formats import (
     place,
     recognise,
 )
-from bridge.normalise import Ignored, Normaliser, normalise_line
+from bridge.normalise import Ignored, Normaliser
+from bridge.offline import normalise_line
 from tests import laws
 
 PHONE = {"_type": "location", "lat": 48.1, "lon": 11.5, "tst": 1700000000, "vel": 36, "batt": 80}

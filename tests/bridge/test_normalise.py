@@ -11,7 +11,8 @@ import pytest
 
 from bridge.contracts import DeadLetter, Message, Position, Quality, Reading
 from bridge.errors import Malformed, Misconfigured
-from bridge.normalise import Accepted, Ignored, Normaliser, normalise_line
+from bridge.normalise import Accepted, Ignored, Normaliser
+from bridge.offline import normalise_line
 from bridge.settings import Route
 from tests import laws
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.contracts import MICROS
+from bridge.contracts import MICROS, Message
 from bridge.errors import Misconfigured
 from bridge.fleet import Plan, faults
 from bridge.replay import GAP_S, Recording, open_recording
@@ -45,10 +45,9 @@ class Clock:
         return self.is_set()
 
 
-class FakeDelivery:
-    def __init__(self, payload: bytes, received: int) -> None:
-        self.payload = payload
-        self.received = received
+class FakeBatch:
+    def __init__(self, *messages: Message) -> None:
+        self.messages = list(messages)
         self.acked = False
 
     def ack(self) -> None:
@@ -63,13 +62,15 @@ class FakeLink:
         self.puback_at = puback_at
         self.sent: list[tuple[str, bytes]] = []
         self.waiting: list[object] = []
-        self.alerts: list[FakeDelivery] = []
+        self.alerts: list[Message] = []
+        self.given: list[FakeBatch] = []
 
-    def receive(self, maximum: int, timeout_s: float) -> list[FakeDelivery]:
+    def receive(self, maximum: int, timeout_s: float) -> FakeBatch:
         self.clock.time += int(timeout_s * MICROS)
         ready = [a for a in self.alerts if a.received <= self.clock.time]
         self.alerts = [a for a in self.alerts if a.received > self.clock.time]
-        return ready[:maximum]
+        self.given.append(FakeBatch(*ready[:maximum]))
+        return self.given[-1]
 
     def publish(self, topic: str, payload: bytes, token: object) -> None:
         self.sent.append((topic, payload))
@@ -132,9 +133,9 @@ def test_each_link_carries_up_to_a_hundred_devices(tmp_path: Path) -> None:
     assert [len(link.sent) for link in links] == [100, 20]
 
 
-def alert(clock: Clock, at_s: float, valid_s: float, **more: Any) -> FakeDelivery:
+def alert(clock: Clock, at_s: float, valid_s: float, **more: Any) -> Message:
     body = {"id": "a", "device": "pump-0001", "valid_until": START + int(valid_s * MICROS), **more}
-    return FakeDelivery(json.dumps(body).encode(), START + int(at_s * MICROS))
+    return Message("haltere/p1/alert", json.dumps(body).encode(), START + int(at_s * MICROS))
 
 
 def test_an_alert_is_written_with_its_arrival_and_acknowledged(tmp_path: Path) -> None:
@@ -146,7 +147,8 @@ def test_an_alert_is_written_with_its_arrival_and_acknowledged(tmp_path: Path) -
     (line,) = lines(tmp_path / "alerts.jsonl")
     assert line["arrived"] == START + 12 * MICROS and line["reason"] == "spike"
     assert "expired" not in line
-    assert stats.alerts == 1 and one.acked
+    assert stats.alerts == 1
+    assert [batch.acked for batch in link.given if one in batch.messages] == [True]
 
 
 def test_an_alert_past_its_time_is_recorded_as_expired_and_not_acted_on(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_an_alert_past_its_time_is_recorded_as_expired_and_not_acted_on(tmp_path
 def test_an_alert_that_is_none_is_counted_and_stops_nothing(tmp_path: Path, payload: bytes) -> None:
     clock = Clock(until=START + 12 * MICROS)
     link = FakeLink(clock)
-    link.alerts = [FakeDelivery(payload, START)]
+    link.alerts = [Message("haltere/p1/alert", payload, START)]
     stats = drive(fleet_programme(small_plan()), [link], Outputs(tmp_path), clock, clock.now)
     assert stats.malformed == 1 and stats.published == 40
 

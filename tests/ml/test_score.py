@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,9 +155,9 @@ HOSTILE = {
 @pytest.mark.parametrize("what", HOSTILE)
 @pytest.mark.filterwarnings("error")
 def test_a_hostile_reading_is_judged_and_spoils_nothing(fleet: list[Reading], what: str) -> None:
-    strange = replace(fleet[0], id="strange", **HOSTILE[what])  # type: ignore[arg-type]
+    strange = fleet[0]._replace(id="strange", **HOSTILE[what])  # type: ignore[arg-type]
     one = scoring()
-    found = judged(one, [*fleet[:100], strange, *fleet[100:], replace(strange, id="again")])
+    found = judged(one, [*fleet[:100], strange, *fleet[100:], strange._replace(id="again")])
     late = {wire.decode(Reading, r.value or b"").id for r in found[TOPICS.late]}
     judged_ids = {s.reading for s in scores(found)}
     assert judged_ids | late == {r.id for r in fleet} | {"strange", "again"}
@@ -192,4 +191,4 @@ def test_released_partitions_are_forgotten(fleet: list[Reading]) -> None:
 
 def _changed(reading: Reading, channel: str, value: float) -> Reading:
     at = reading.channels.index(channel)
-    return replace(reading, values=(*reading.values[:at], value, *reading.values[at + 1 :]))
+    return reading._replace(values=(*reading.values[:at], value, *reading.values[at + 1 :]))

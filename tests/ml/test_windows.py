@@ -1,7 +1,5 @@
 """Event time: what is new, out of order, late or repeated, and where a window's line goes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -76,7 +74,7 @@ def test_nothing_that_is_redelivered_is_taken_twice(
 ) -> None:
     sent = [reading("d", n / rate) for n in range(messages)]
     assert set(arrivals(table, *sent)) == {Arrival.NEW}
-    again = [replace(r, quality=Quality.DUP.value) for r in sent]
+    again = [r._replace(quality=Quality.DUP.value) for r in sent]
     assert set(arrivals(table, *again)) <= {Arrival.REPEATED, Arrival.LATE}
     assert arrivals(table, reading("d", messages / rate)) == [Arrival.NEW]
 

@@ -1,0 +1,70 @@
+"""A JSON object as most devices send it, read at once: what its keys mean is worked out once.
+
+Flat, numbers beside at most one time, one identity and one position, nothing missing and nothing
+out of its range. Whatever is otherwise is left to `bridge.formats.plain`, which reads all there
+is; a law holds that both read the same. Only values in and out.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from bridge.formats import MAX_TEXT, instant, marked, place
+from bridge.formats.plain import shaped
+from bridge.plan import CACHED, Plan, planned
+
+FLAT_BYTES = 2048  # of a payload whose keys are worth remembering
+
+
+Place = tuple[float, float]  # lat, lon
+Found = tuple[str, int | None, Place | None, tuple[float, ...]]  # device, time in us, ..., values
+
+
+class Flat(NamedTuple):
+    """The keys of an object by what they hold."""
+
+    time: str  # "": no key holds it
+    device: str
+    lat: str
+    lon: str
+    steps: tuple[tuple[str, float, float, float, float], ...]  # key, scale, offset, low, high
+    plan: Plan
+
+    def read(self, tree: dict[str, Any]) -> Found | None:
+        """What it says; None where that takes more than reading numbers."""
+        values = []
+        for key, scale, offset, low, high in self.steps:
+            sent = tree[key]
+            if sent.__class__ is not float and sent.__class__ is not int:
+                return None
+            value = sent * scale + offset
+            if not low <= value <= high:
+                return None
+            values.append(value)
+        time = instant(tree[self.time]) if self.time else None
+        device = tree[self.device] if self.device else ""
+        if (self.time and time is None) or device.__class__ is not str or len(device) > MAX_TEXT:
+            return None
+        position = place(tree[self.lat], tree[self.lon]) if self.lat else None
+        if (self.device and not device.strip()) or (self.lat and not position):
+            return None
+        return device.strip(), time, position, tuple(values)
+
+
+def flat_object(keys: tuple[str, ...]) -> Flat | None:
+    """How to read an object with these keys, in this order; None when it takes more than `Flat`."""
+    return _flat_object(keys) if len(keys) <= CACHED else None
+
+
+@lru_cache(maxsize=2048)
+def _flat_object(keys: tuple[str, ...]) -> Flat | None:
+    shape = shaped(keys)
+    roles = (shape.time, shape.device, shape.lat, shape.lon)
+    whole = bool(shape.lat) == bool(shape.lon)
+    if not (shape.simple and shape.ordinary and whole) or shape.value or "" in keys or marked(keys):
+        return None
+    if any(len(role) > 1 for role in roles):
+        return None
+    plan = planned(list(shape.ordinary), "")
+    steps = [(shape.ordinary[step[0]].path, *step[1:]) for step in plan.steps]
+    time, device, lat, lon = map("".join, roles)
+    return Flat(time, device, lat, lon, tuple(steps), plan)

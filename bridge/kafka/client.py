@@ -1,0 +1,50 @@
+"""What every client of librdkafka shares: its options, and its errors as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import confluent_kafka as ck
+
+from bridge.errors import HaltereError, Misconfigured, Unavailable
+from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.settings import Kafka
+
+REQUEST_S = 30.0  # for one request to the brokers
+
+
+def translate(where: str, error: ck.KafkaError) -> HaltereError:
+    """A librdkafka error as one of ours."""
+    family = FAMILIES.get(error.name(), Unavailable)
+    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Errors of librdkafka leave as ours."""
+    try:
+        yield
+    except ck.KafkaException as error:
+        raise translate(where, error.args[0]) from None
+
+
+def common(kafka: Kafka, client_id: str) -> dict[str, Any]:
+    """The options of every client; ``kafka.options`` go over all of them."""
+    return {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "client.id": client_id,
+        "log_level": 3,  # errors
+        "socket.nagle.disable": True,
+    }
+
+
+def build(kind: Any, config: dict[str, Any], where: str) -> Any:
+    """A client of this kind.
+
+    Raises:
+        Misconfigured: librdkafka does not know an option, or its value.
+    """
+    try:
+        return kind(config)
+    except ck.KafkaException as error:
+        raise Misconfigured(where, "options that librdkafka knows", str(error)) from None

@@ -1,0 +1,153 @@
+"""Records in: committed ones, in batches; offsets are committed when the caller says so."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import confluent_kafka as ck
+
+from bridge.errors import Unavailable
+from bridge.kafka.client import REQUEST_S, build, common, translate, translated
+from bridge.kafka_errors import FAMILIES
+from bridge.records import Changes, Fetched
+from bridge.settings import Kafka
+
+EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
+
+
+class Consumer:
+    """Reads committed records; offsets are committed when the caller says so, never by itself.
+
+    Args:
+        kafka: the cluster.
+        group: the consumer group; with none, `assign` partitions instead of `subscribe`.
+    """
+
+    def __init__(self, kafka: Kafka, group: str = "") -> None:
+        config = common(kafka, group or "haltere") | {
+            "group.id": group or "haltere-none",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "session.timeout.ms": 10_000,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "topic.metadata.refresh.interval.ms": 10_000,
+        }
+        self.where = f"kafka {kafka.bootstrap_servers}"
+        self._assigned: set[tuple[str, int]] = set()
+        self._revoked: set[tuple[str, int]] = set()
+        self._ended: set[tuple[str, int]] = set()
+        self._lost: set[tuple[str, int]] = set()  # revoked within one fetch
+        self._consumer = build(ck.Consumer, config | kafka.options, self.where)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group; `changes` tells what it is given."""
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
+        )
+
+    def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Read these partitions from these offsets, without a group."""
+        self._ended.clear()
+        self._consumer.assign([ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()])
+
+    def fetch(self, maximum: int, timeout_s: float) -> list[Fetched]:
+        """Up to ``maximum`` records; waits for the first, then takes what is there.
+
+        Raises:
+            HaltereError: the group or the topic is refused. Of a broker that is away nothing is
+                raised: librdkafka comes back to it.
+        """
+        with translated(self.where):
+            messages = self._consumer.consume(1, timeout_s)
+            if messages and maximum > 1:
+                self._lost.clear()
+                more = self._consumer.consume(maximum - 1, 0.002)
+                first = (messages[0].topic(), messages[0].partition())
+                messages = more if first in self._lost else messages + more
+        return [record for message in messages if (record := self._fetched(message))]
+
+    def read_all(self, topic: str, partitions: Sequence[int]) -> list[Fetched]:
+        """Every committed record of these partitions up to the end that is reached first.
+
+        Takes the place of whatever was assigned.
+
+        Raises:
+            Unavailable: nothing came for a while, and the end was not reached.
+        """
+        self.assign({(topic, p): EARLIEST for p in partitions})
+        records: list[Fetched] = []
+        patience = int(REQUEST_S)
+        while len(self._ended) < len(partitions):
+            fetched = self.fetch(10_000, 1.0)
+            records += fetched
+            patience = int(REQUEST_S) if fetched else patience - 1
+            if patience <= 0:
+                raise Unavailable(self.where, f"the end of {topic}", f"nothing in {REQUEST_S:g} s")
+        return records
+
+    def changes(self) -> Changes:
+        """Partitions assigned and revoked since the last call."""
+        changes = Changes(frozenset(self._assigned), frozenset(self._revoked))
+        self._assigned, self._revoked = set(), set()
+        return changes
+
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit the next offset to read of each partition."""
+        positions = [ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()]
+        with translated(self.where):
+            self._consumer.commit(offsets=positions, asynchronous=False)
+
+    def ends(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
+        """First and next offset of every partition of a topic.
+
+        Raises:
+            Unavailable: the broker does not answer, or the topic does not exist.
+        """
+        with translated(self.where):
+            partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
+            places = [ck.TopicPartition(topic, p) for p in partitions]
+            found = [self._consumer.get_watermark_offsets(place, REQUEST_S) for place in places]
+        if not found:
+            raise Unavailable(self.where, f"the topic {topic}", "no such topic")
+        return {(topic, p): ends for p, ends in zip(partitions, found, strict=True)}
+
+    def lag(self) -> int:
+        """Records between the position and the last known end, over assigned partitions."""
+        behind = 0
+        for place in self._consumer.position(self._consumer.assignment()):
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            behind += max(0, high - (place.offset if place.offset >= 0 else low))
+        return behind
+
+    def _assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._assigned |= {(p.topic, p.partition) for p in partitions}
+
+    def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._lost |= {(p.topic, p.partition) for p in partitions}
+        self._revoked |= self._lost
+
+    def _fetched(self, m: ck.Message) -> Fetched | None:
+        error = m.error()
+        topic, partition = m.topic() or "", m.partition() or 0
+        if error is None:
+            value, key = m.value(), m.key() or b""
+            return Fetched(topic, partition, m.offset() or 0, m.timestamp()[1], key, value)
+        if error.name() == "_PARTITION_EOF":
+            self._ended.add((topic, partition))
+        elif not error.retriable() and FAMILIES.get(error.name()) is not Unavailable:
+            raise translate(self.where, error)
+        return None
