@@ -77,6 +77,13 @@ class Route(Section):
     topic: Annotated[str, Field(min_length=1)]
 
 
+class Ingest(Section):
+    """How ingest guards itself."""
+
+    state: Path = Path("haltere-ingest")  # folder of what must survive the process
+    poison_limit: Annotated[int, Field(ge=2, le=100)] = 3  # attempts at a redelivered message
+
+
 class Train(Section):
     """How the model learns."""
 
@@ -111,6 +118,7 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     schema_registry: SchemaRegistry = SchemaRegistry()
     metrics: Metrics = Metrics()
+    ingest: Ingest = Ingest()
     train: Train = Train()
     score: Score = Score()
     egress: Egress = Egress()

@@ -24,8 +24,8 @@ FLOORS = {
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
-        "bridge.child bridge.jars bridge.kafka bridge.metrics bridge.mqtt bridge.replay"
-        " bridge.schema_registry ml.checkpoint ml.registry ml.source"
+        "bridge.breaker bridge.child bridge.jars bridge.kafka bridge.metrics bridge.mqtt"
+        " bridge.replay bridge.schema_registry ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.egress bridge.ingest bridge.simulator bridge.tail"
