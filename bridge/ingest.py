@@ -19,6 +19,7 @@ from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection, Delivery
 from bridge.normalise import Accepted, Ignored, Normaliser
+from bridge.records import records_of
 from bridge.schema_registry import register
 from bridge.settings import Settings
 from bridge.topics import LARGEST
@@ -93,18 +94,11 @@ class Ingest:
     def _records(self, message: Message, outcome: Accepted | Ignored | DeadLetter) -> list[Record]:
         match outcome:
             case Accepted(readings=readings):
-                return [record for reading in readings for record in self._of(reading)]
+                given = (self._topics, self._encode)
+                return [record for reading in readings for record in records_of(*given, reading)]
             case DeadLetter():
                 return [self._letter(message, outcome)]
         return []
-
-    def _of(self, reading: Reading) -> list[Record]:
-        value = self._encode(reading)
-        key = reading.device.encode()
-        records = [Record(self._topics.readings, key, value)]
-        if reading.position:
-            records.append(Record(self._topics.positions, key, value))
-        return records
 
     def _letter(self, message: Message, letter: Contract) -> Record:
         return Record(self._topics.deadletters, message.topic.encode(), self._encode(letter))

@@ -18,9 +18,8 @@ PREFIX = "HALTERE_"
 
 
 # A topic filter (MQTT 5, 4.7): "#" is the whole last level, "+" a whole level.
-Filter = Annotated[
-    str, Field(pattern=r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$", min_length=1)
-]
+FILTER = r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$"
+Filter = Annotated[str, Field(pattern=FILTER, min_length=1)]
 
 
 class Section(BaseModel):
