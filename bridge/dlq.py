@@ -30,6 +30,7 @@ CONNECT_S = 5.0
 PATIENCE_S = 30.0  # without an answer of Kafka
 LOOK_S = 0.25
 BATCH = 500  # letters at most between two looks ...
+ENOUGH = 8 * 1024 * 1024  # ... or so many bytes of them: one may have 16 MB ...
 AHEAD_KB = 16 * 1024  # ... and what librdkafka fetches ahead of them
 UNDER_WAY = 8 * 1024 * 1024  # bytes of readings that wait for their confirmation
 SLACK_MS = 3_600_000  # that the clocks of ingest and Kafka may differ by
@@ -142,16 +143,16 @@ class Account:
 
     def as_text(self) -> str:
         """For a person."""
-        what = f"{self.readings} readings, {self.positions} of them with a position"
-        lines = [f"{self.replayed} replayed: {what}"]
+        what = f"as {self.readings} readings, {self.positions} of them with a position"
+        lines = [f"replayed: {self.replayed}, {what}"]
         for name, tally in (
             ("ignored", self.ignored),
             ("failed again, and stay where they are", self.failed),
             ("not tried", self.kept),
         ):
-            lines += [f"{tally.total()} {name}", *tally.lines()] if tally.total() else []
+            lines += [f"{name}: {tally.total()}", *tally.lines()] if tally.total() else []
         if self.foreign:
-            lines.append(f"{self.foreign} records that are no dead letter")
+            lines.append(f"{letters.FOREIGN}: {self.foreign}")
         return "\n".join(lines)
 
 
@@ -318,7 +319,7 @@ def _records(consumer: Consumer, place: Place, start: int, end: int) -> Iterator
         consumer.assign({place: start})
     heard = time.monotonic()
     while start < end:
-        records = consumer.fetch(BATCH, LOOK_S)
+        records = _some(consumer)
         inside = [r for r in records if start <= r.offset < end]
         if records:
             start = records[-1].offset + 1
@@ -330,3 +331,16 @@ def _records(consumer: Consumer, place: Place, start: int, end: int) -> Iterator
         elif time.monotonic() - heard > PATIENCE_S:
             what = f"offset {start} of {place[0]} [{place[1]}]"
             raise Unavailable(consumer.where, what, f"nothing in {PATIENCE_S:g} s")
+
+
+def _some(consumer: Consumer) -> list[Fetched]:
+    """A batch at most; waits for the first only. One by one, because each may be large."""
+    records = consumer.fetch(1, LOOK_S)
+    size = sum(len(record.value or b"") for record in records)
+    while records and size < ENOUGH and len(records) < BATCH:
+        more = consumer.fetch(1, 0)
+        if not more:
+            break
+        records += more
+        size += len(more[0].value or b"")
+    return records

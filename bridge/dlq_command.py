@@ -59,9 +59,9 @@ def list_(
             if one.letter or which.takes_foreign():
                 print(json.dumps(letters.row(one)) if as_json else letters.line(one))
     if not as_json:
-        print("\n".join([f"{reasons.total()} dead letters", *reasons.lines()]))
+        print("\n".join([f"dead letters: {reasons.total()}", *reasons.lines()]))
         if foreign:
-            print(f"{foreign} records that are no dead letter")
+            print(f"{letters.FOREIGN}: {foreign}")
 
 
 @dlq.command()

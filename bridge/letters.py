@@ -16,6 +16,7 @@ SHORT = 80  # characters of what was received, in a line
 LONG = 4000  # characters of a payload that are shown
 REASONS = 1000  # that are told apart; foreign letters may have any number
 OTHERS = "other reasons"
+FOREIGN = "records that are no dead letter"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}  # s
 _AGO = re.compile(rf"(\d{{1,9}})([{''.join(_UNITS)}])", re.ASCII)
 _SPOT = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)

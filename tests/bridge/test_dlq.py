@@ -93,7 +93,7 @@ def test_each_letter_is_counted_once_by_what_became_of_it() -> None:
     numbers = ("replayed", "readings", "positions", "cut", "foreign")
     assert [account[name] for name in numbers] == [2, 2, 1, 1, 1]
     assert not work.account.good()
-    assert "2 failed again, and stay where they are" in work.account.as_text()
+    assert "failed again, and stay where they are: 2" in work.account.as_text()
     assert len(producer.delivered) == 3
 
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,11 @@ def test_the_list_has_a_line_for_each_and_a_summary(desk: Desk) -> None:
     assert len(lines) == 8
     assert sum(re.match(r"\d:\d+ 2023-11-14T22:13:20Z plant/", line) is not None for line in lines)
     assert lines[4:7] == [
-        "3 dead letters",
+        "dead letters: 3",
         "  2 decode: payload: expected JSON",
         "  1 poison: payload: expected life",
     ]
-    assert lines[7] == "1 records that are no dead letter"
+    assert lines[7] == "records that are no dead letter: 1"
     assert sum("unreadable" in row for row in desk.rows()) == 1
 
 
@@ -149,6 +150,19 @@ def test_time_stage_and_topic_choose(desk: Desk, words: tuple[str, ...], numbers
     desk.write(letter(0), letter(1), letter(2, stage="normalise"), letter(3, time=OLD))
     rows = desk.rows(*words)
     assert {int(row["topic"].split("/")[1]) for row in rows} == numbers
+
+
+def test_the_reading_begins_where_the_time_does(desk: Desk) -> None:
+    place = (desk.names.deadletters, 1)
+    desk.write(letter(0), partition=1)
+    with Consumer(desk.told.kafka) as consumer:
+        (first,) = consumer.read_all(desk.names.deadletters, [1])
+        until(lambda: time.time() * 1000 > first.timestamp + 10)
+        desk.write(letter(1), partition=1)
+        _, second = consumer.read_all(desk.names.deadletters, [1])
+        offsets = [consumer.since([place], ms)[place] for ms in (0, second.timestamp)]
+        assert offsets == [0, 1]
+        assert consumer.since([place], second.timestamp + 1)[place] < 0
 
 
 def test_an_option_that_is_wrong_is_refused_with_what_was_expected(desk: Desk) -> None:
