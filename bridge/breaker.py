@@ -117,6 +117,7 @@ class Breaker:
             yield 0
         except Exception as error:
             if not isinstance(error, HaltereError):
+                self._since = 0
                 raise  # of the message: the note stays
             self._end(name)
             raise
@@ -131,8 +132,8 @@ class Breaker:
 
     def _age(self, name: str) -> None:
         """What is on record and did not come again with all the others has gone elsewhere."""
-        self._since = 0 if name in self._notes else self._since + 1
-        if self._since > REDELIVERED and self._notes:
+        self._since = self._since + 1 if self._notes and name not in self._notes else 0
+        if self._since > REDELIVERED:
             self._notes.clear()
             self._write()
 

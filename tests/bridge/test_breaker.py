@@ -108,8 +108,11 @@ def test_what_is_not_the_fault_of_the_message_does_not_count(
 
 
 def test_what_did_not_come_again_with_all_the_others_is_forgotten(file: Path) -> None:
-    attempt(file, message())
     with Breaker(file, 3) as guard:
+        for _ in range(10):
+            handle(guard, message(1))
+        with pytest.raises(Death), guard.handling(message()):
+            raise Death
         for _ in range(REDELIVERED):
             handle(guard, message(1, dup=False))
         assert guard.attempts(message()) == 1
