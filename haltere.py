@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bridge.command import Config, Json, say, settings, stop_on_signals
+from bridge.dlq_command import dlq
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
-from bridge.settings import PREFIX, Settings, load
+from bridge.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from bridge.metrics import Telemetry
@@ -27,7 +29,6 @@ log = logging.getLogger("haltere")
 EXITS: dict[type[HaltereError], int] = {Malformed: 1, Misconfigured: 2, Unavailable: 3, Fenced: 4}
 LONG_AGO_S = 60.0
 RETRY_S = (1.0, 10.0)  # between two attempts to reach a broker, doubling
-DEFAULT_CONFIG = Path("haltere.toml")
 
 app = typer.Typer(
     name="haltere",
@@ -38,26 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="haltere.toml; HALTERE_* go on top")
-]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
-
-
-def settings(config: Path | None) -> Settings:
-    """The settings of this run: the file that was named, else haltere.toml if it is here."""
-    if config is None and DEFAULT_CONFIG.exists():
-        config = DEFAULT_CONFIG
-    return load(config, os.environ)
-
-
-def stop_on_signals() -> Event:
-    """An event that SIGTERM and Ctrl-C set."""
-    stop = Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    return stop
+app.add_typer(dlq)
 
 
 def serve(name: str, config: Path | None, loop: "Loop") -> None:
@@ -349,11 +331,6 @@ def tail(
         print(line, flush=True)
         if n == count:
             break
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal; standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -64,10 +64,11 @@ def _kafka(settings: Settings) -> str:
 def explained(settings: Settings, topic: str, payload: bytes, as_json: bool) -> str:
     """What becomes of a message, for a person or a program."""
     told = Normaliser(settings.route).explain(Message(topic, payload, received=0))
-    return json.dumps(_structured(told)) if as_json else "\n".join(_lines(told))
+    return json.dumps(structured(told)) if as_json else "\n".join(lines(told))
 
 
-def _structured(told: Explanation) -> dict[str, Any]:
+def structured(told: Explanation) -> dict[str, Any]:
+    """What becomes of a message, for a program."""
     fields = [asdict(field) for field in told.fields]
     base = {"format": told.format, "why": told.why, "fields": fields}
     match told.outcome:
@@ -86,24 +87,25 @@ def _time(reading: Reading) -> str:
     return f"time {reading.time} us"
 
 
-def _lines(told: Explanation) -> list[str]:
-    lines = [f"format: {told.format}, because {told.why}"]
+def lines(told: Explanation) -> list[str]:
+    """What becomes of a message, for a person."""
+    said = [f"format: {told.format}, because {told.why}"]
     for f in told.fields:
         place = f" at {f.position[0]}, {f.position[1]}" if f.position else ""
         result = f"{f.name} = {f.value} {f.unit}".rstrip() if f.name else "no channel"
         note = f" ({f.note})" if f.note else ""
-        lines.append(f"  {f.path} {f.sent} -> {result}{place}{note}")
+        said.append(f"  {f.path} {f.sent} -> {result}{place}{note}")
     match told.outcome:
         case Accepted(readings=readings):
-            lines += [
+            said += [
                 f"reading of device {r.device}, class {r.device_class}, {_time(r)}"
                 for r in readings
             ]
         case Ignored(reason=reason):
-            lines.append(f"ignored: {reason}")
+            said.append(f"ignored: {reason}")
         case DeadLetter() as letter:
-            lines.append(
+            said.append(
                 f"dead letter: {letter.stage}: {letter.path}: expected {letter.expected}, "
                 f"received {letter.received}"
             )
-    return lines
+    return said

@@ -5,7 +5,7 @@ Every contract carries a schema version in `ml` and `bridge` alike through its A
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
 MICROS = 1_000_000  # microseconds in a second
@@ -21,6 +21,15 @@ class Quality(IntFlag):
     RETAINED = 4  # MQTT set the RETAIN flag: an old value, sent on subscribing
     CLOCK_SKEW = 8  # `time` is more than a day from the reception
     OUT_OF_RANGE = 16  # a value lies outside its quantity's physical range
+
+
+class Stage(StrEnum):
+    """Where a message became a dead letter."""
+
+    DECODE = "decode"  # its format could not read it
+    NORMALISE = "normalise"  # what it says makes no reading
+    PRODUCE = "produce"  # Kafka refuses what it became
+    POISON = "poison"  # its handling ended the process
 
 
 class Message(NamedTuple):
@@ -127,7 +136,7 @@ class DeadLetter:
 
     topic: str
     payload: bytes
-    stage: str  # decode, normalise, produce
+    stage: str  # a `Stage`
     path: str  # where in the payload
     expected: str
     received: str

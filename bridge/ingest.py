@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from bridge import kafka, mqtt, wire
+from bridge.breaker import Breaker, verdict
+from bridge.breaker import place as breaker_file
 from bridge.contracts import Contract, DeadLetter, Message, Reading, Topics
 from bridge.errors import HaltereError, Malformed, Misconfigured
 from bridge.inbox import Batch
@@ -61,6 +63,8 @@ class Run:
     readings: Sheaf
     positions: Sheaf
     letters: Sheaf
+    poison: list[Message] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)  # letters with no more than a payload's head
 
     def sheaves(self) -> list[Sheaf]:
         """Those that hold something."""
@@ -90,6 +94,7 @@ class Ingest:
         settings: Settings,
         producer: Producer,
         telemetry: Telemetry,
+        breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = Topics(settings.kafka.prefix)
@@ -97,6 +102,7 @@ class Ingest:
         self._encode = encoder(settings).encode
         self._producer = producer
         self._telemetry = telemetry
+        self._breaker = breaker or Breaker(None, settings.ingest.poison_limit)
         self._clock = clock
         self.line: Line[Run] = Line()
         self._waiting: deque[tuple[str, list[Row], Place[Run]]] = deque()  # for room
@@ -109,7 +115,7 @@ class Ingest:
         """Normalise the messages of a batch and send what they became."""
         run, tally = self._run(batch), Tally()
         for message in batch.messages:
-            outcome: Outcome | None = self._normalise(message)
+            outcome: Outcome | None = self._read(run, message)
             if isinstance(outcome, Accepted):
                 outcome = self._accept(run, message, outcome)
             if outcome is None:
@@ -122,9 +128,9 @@ class Ingest:
                 why = (outcome.format, outcome.reason)
                 tally.ignored[why] = tally.ignored.get(why, 0) + 1
         self._count(tally, run)
-        place = self.line.enter(run, sum(len(sheaf.rows) for sheaf in run.sheaves()))
+        entered = self.line.enter(run, sum(len(sheaf.rows) for sheaf in run.sheaves()))
         for sheaf in run.sheaves():
-            self._send(sheaf.topic, sheaf.rows, place)
+            self._send(sheaf.topic, sheaf.rows, entered)
 
     def settle(self, timeout_s: float) -> None:
         """Take in what Kafka says, then acknowledge the longest prefix that is safe."""
@@ -146,6 +152,16 @@ class Ingest:
     def blocked(self) -> bool:
         """Whether records wait for room: then no further message is taken."""
         return bool(self._waiting)
+
+    def _read(self, run: Run, message: Message) -> Outcome:
+        """What a message says; of one that ended this process again and again, nothing."""
+        if not (message.dup or self._breaker.noted()):
+            return self._normalise(message)
+        with self._breaker.handling(message) as ended:
+            if not ended:
+                return self._normalise(message)
+        run.poison.append(message)
+        return verdict(message, ended)
 
     def _run(self, batch: Batch) -> Run:
         names = self._topics
@@ -184,6 +200,8 @@ class Ingest:
     def _acknowledge(self) -> None:
         for run in self.line.release():
             run.batch.ack()
+            for message in run.poison:
+                self._breaker.forget(message)
             self._telemetry.count("acknowledged", len(run.batch))
         if self.line and self.line.first().batch.stale():
             self.line.clear()  # their connection is gone: the broker sends them again
@@ -192,7 +210,7 @@ class Ingest:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""
         message = place.item.owner(record)
         again = record.topic == self._topics.deadletters
-        if again and len(record.value or b"") <= 2 * HEAD:
+        if again and record.value in place.item.heads:
             raise Misconfigured(
                 f"{error.where} topic {self._topics.deadletters}",
                 f"a dead letter of {HEAD} bytes to be taken",
@@ -207,6 +225,7 @@ class Ingest:
         self._complain(buried)
         row = self._letter(buried)
         place.item.letters.add(row, message)
+        place.item.heads += [row["value"]] * again
         self._send(self._topics.deadletters, [row], place)
 
     def _letter(self, buried: DeadLetter) -> Row:
@@ -267,8 +286,9 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
     with (
         Producer(settings.kafka, name) as producer,
         mqtt.Connection(settings.mqtt, name) as connection,
+        Breaker(breaker_file(settings.ingest.state, name), settings.ingest.poison_limit) as breaker,
     ):
-        ingest = Ingest(settings, producer, telemetry)
+        ingest = Ingest(settings, producer, telemetry, breaker)
         connection.connect(CONNECT_S)
         connection.subscribe(settings.mqtt.subscriptions())
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)

@@ -1,8 +1,10 @@
 """What goes to Kafka and comes from it. Values only: no I/O."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
+from bridge.contracts import Contract, Reading, Topics
 from bridge.errors import HaltereError
 
 
@@ -56,3 +58,14 @@ class Changes:
 
     assigned: frozenset[tuple[str, int]] = frozenset()
     revoked: frozenset[tuple[str, int]] = frozenset()
+
+
+def records_of(
+    topics: Topics, encode: Callable[[Contract], bytes], reading: Reading
+) -> list[Record]:
+    """What a reading is in Kafka: a record of `readings`, and of `positions` where it has one."""
+    value, key = encode(reading), reading.device.encode()
+    records = [Record(topics.readings, key, value)]
+    if reading.position:
+        records.append(Record(topics.positions, key, value))
+    return records

@@ -26,9 +26,8 @@ PREFIX = "HALTERE_"
 
 
 # A topic filter (MQTT 5, 4.7): "#" is the whole last level, "+" a whole level.
-Filter = Annotated[
-    str, Field(pattern=r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$", min_length=1)
-]
+FILTER = r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$"
+Filter = Annotated[str, Field(pattern=FILTER, min_length=1)]
 
 
 class Section(BaseModel):
@@ -132,6 +131,13 @@ class Route(Section):
     topic: Annotated[str, Field(min_length=1)]
 
 
+class Ingest(Section):
+    """How ingest guards itself."""
+
+    state: Path = Path("haltere-ingest")  # folder of what must survive the process
+    poison_limit: Annotated[int, Field(ge=2, le=100)] = 3  # attempts at a redelivered message
+
+
 class Train(Section):
     """How the model learns."""
 
@@ -166,6 +172,7 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     schema_registry: SchemaRegistry = SchemaRegistry()
     metrics: Metrics = Metrics()
+    ingest: Ingest = Ingest()
     train: Train = Train()
     score: Score = Score()
     egress: Egress = Egress()

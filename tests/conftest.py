@@ -7,11 +7,12 @@ is Mosquitto.
 import os
 import uuid
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
-from bridge.settings import PREFIX, Kafka, Mqtt, Route, Settings
+from bridge.settings import PREFIX, Ingest, Kafka, Mqtt, Route, Settings
 from tests import real
 
 # A busy machine is slow, which is no failure of a law.
@@ -106,10 +107,11 @@ def mqtt_settings(brokers: real.Brokers, unique: str) -> Mqtt:
 
 
 @pytest.fixture
-def settings(kafka_settings: Kafka, mqtt_settings: Mqtt, unique: str) -> Settings:
+def settings(kafka_settings: Kafka, mqtt_settings: Mqtt, unique: str, tmp_path: Path) -> Settings:
     """Both; devices speak on ``{unique}/{class}/{device}/telemetry``."""
     return Settings(
         mqtt=mqtt_settings,
         kafka=kafka_settings,
+        ingest=Ingest(state=tmp_path / "ingest"),
         route=(Route(topic=f"{unique}/{{class}}/{{device}}/telemetry"),),
     )

@@ -62,6 +62,8 @@ filters = [{filters}]
 bootstrap_servers = "{told.kafka.bootstrap_servers}"
 prefix = "{told.kafka.prefix}"
 partitions = {told.kafka.partitions}
+[ingest]
+state = "{told.ingest.state}"
 [metrics]
 port = {port}
 {routes}

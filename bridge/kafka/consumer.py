@@ -1,6 +1,6 @@
 """Records in: committed ones, in batches; offsets are committed when the caller says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -124,6 +124,19 @@ class Consumer:
         if not found:
             raise Unavailable(self.where, f"the topic {topic}", "no such topic")
         return {(topic, p): ends for p, ends in zip(partitions, found, strict=True)}
+
+    def ended(self) -> frozenset[tuple[str, int]]:
+        """Partitions of the last `assign` that were read to their end."""
+        return frozenset(self._ended)
+
+    def since(self, places: Iterable[tuple[str, int]], ms: int) -> dict[tuple[str, int], int]:
+        """The first offset of each partition whose record is not older; -1 where all are."""
+        asked = [ck.TopicPartition(t, p, ms) for t, p in places]
+        with translated(self.where):
+            found = self._consumer.offsets_for_times(asked, REQUEST_S)
+        if failed := next((place.error for place in found if place.error), None):
+            raise translate(self.where, failed)
+        return {(place.topic, place.partition): place.offset for place in found}
 
     def lag(self) -> int:
         """Records between the position and the last known end, over assigned partitions."""

@@ -29,7 +29,7 @@ class Bench:
         self.connection = FakeConnection()
         self.telemetry = Telemetry("ingest")
         self.time = 0.0
-        self.ingest = Ingest(Settings(), self.producer, self.telemetry, lambda: self.time)
+        self.ingest = Ingest(Settings(), self.producer, self.telemetry, clock=lambda: self.time)
         self._number = 0
 
     def take(self, data: bytes, topic: str = TOPIC) -> None:

@@ -1,0 +1,239 @@
+"""A breaker for poison: a message whose handling ends the process, again and again.
+
+A decoder in C that crashes, a payload that takes all the memory, a fault of ours that makes the
+loop raise: ingest comes back, the MQTT broker sends the message again (DUP is set), and all begins
+anew, for ever. So what came again is noted in a small file while it is in hand, and the note
+is taken back afterwards. A message whose notes say that it was in hand and never left is not
+handled any more: it becomes a dead letter of the stage ``poison``, unread.
+
+    with breaker.handling(message) as ended:  # how often it was in hand without an end
+        letter = verdict(message, ended) if ended else handle(message)
+
+- A message that came for the first time costs one look at two attributes and no file. Its first
+  death is therefore not on record: the attempts count from its first redelivery.
+- The file outlives kill -9, not a loss of power: it is written, not synced.
+- One who kills the process with -9 again and again, each time while the same redelivered message
+  is in hand (some 100 us each), makes a dead letter of a sound one. It is whole, and
+  ``haltere dlq replay --stage poison`` brings it back.
+- An error of the brokers (`HaltereError`) is not the message's fault, and takes the note back.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import orjson
+
+from bridge.contracts import DeadLetter, Message, Stage
+from bridge.errors import HaltereError, Misconfigured
+
+log = logging.getLogger(__name__)
+
+SIZE = 1024  # bytes of the file, always: one write replaces it whole
+MOST = 16  # messages that are on record; the oldest gives way
+REDELIVERED = 65_535  # messages at most that come again before new ones: the receive maximum
+DIGEST = 16  # bytes of a fingerprint
+LONGEST = 100  # characters of a file's name
+
+Notes = dict[str, int]  # fingerprint of a message: how often it was in hand and never left
+
+
+class Breaker:
+    """Which messages were in hand when a process before this one ended.
+
+    Args:
+        path: its file, one for each worker (`place`); ``None``: nothing is ever noted.
+        limit: the attempt, counted from the first redelivery, that is not made any more.
+
+    Raises:
+        Misconfigured: the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._file = -1 if path is None else _open(path)
+        self._notes = {} if path is None else _read(self._file, path)
+        self._since = 0  # messages since the last that is on record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Of no use any more; what is on record stays there."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def handling(self, message: Message) -> AbstractContextManager[int]:
+        """Around the handling of one message: 0, or the attempts that make it poison.
+
+        A poison message is not noted again; its notes stay until `forget`, or until so many
+        others came that it will not come again.
+        """
+        if not (message.dup or self._notes) or self._file < 0:
+            return _FIRST
+        return self._handling(message)
+
+    def noted(self) -> bool:
+        """Whether anything is on record."""
+        return bool(self._notes)
+
+    def attempts(self, message: Message) -> int:
+        """How often this message was in hand and never left."""
+        return self._notes.get(fingerprint(message), 0) if self._notes else 0
+
+    def forget(self, message: Message) -> None:
+        """Its dead letter is safe."""
+        if self._notes and self._notes.pop(fingerprint(message), 0):
+            self._write()
+
+    @contextmanager
+    def _handling(self, message: Message) -> Iterator[int]:
+        name = fingerprint(message)
+        ended = self._notes.get(name, 0)
+        self._age(name)
+        if ended + 1 >= self._limit:
+            yield ended
+            return
+        if not (message.dup or ended):
+            yield 0
+            return
+        self._notes[name] = ended + 1
+        while len(self._notes) > MOST:
+            del self._notes[next(iter(self._notes))]
+        self._write()
+        try:
+            yield 0
+        except Exception as error:
+            if not isinstance(error, HaltereError):
+                self._since = 0
+                raise  # of the message: the note stays
+            self._end(name)
+            raise
+        except BaseException:  # somebody wants this process to end
+            self._end(name)
+            raise
+        self._end(name)
+
+    def _end(self, name: str) -> None:
+        self._notes.pop(name, None)
+        self._write()
+
+    def _age(self, name: str) -> None:
+        """What is on record and did not come again with all the others has gone elsewhere."""
+        self._since = self._since + 1 if self._notes and name not in self._notes else 0
+        if self._since > REDELIVERED:
+            self._notes.clear()
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            if self._notes:
+                os.pwrite(self._file, encode(self._notes), 0)
+            else:
+                os.ftruncate(self._file, 0)
+        except OSError as error:  # a full disk does not stop the line
+            log.warning("%s: not noted what is in hand: %s", self._path, error.strerror)
+
+
+_FIRST = nullcontext(0)
+
+
+def place(folder: Path, client_id: str) -> Path:
+    """The file of the worker with this client id.
+
+    >>> place(Path("state"), "plant/7").name
+    'plant%2F7.breaker'
+    """
+    name = quote(client_id, safe="")
+    if len(name) > LONGEST:
+        name = blake2b(name.encode(), digest_size=16).hexdigest()
+    return folder / f"{name}.breaker"
+
+
+def fingerprint(message: Message) -> str:
+    """32 hex digits, the same for each delivery of a message."""
+    topic = message.topic.encode("utf-8", "replace")
+    return blake2b(topic + b"\0" + message.payload, digest_size=DIGEST).hexdigest()
+
+
+def verdict(message: Message, attempts: int) -> DeadLetter:
+    """The dead letter of a message that is not handled any more."""
+    return DeadLetter(
+        topic=message.topic,
+        payload=message.payload,
+        stage=Stage.POISON.value,
+        path="payload",
+        expected="a message that can be handled",
+        received=f"handled {attempts} times without an end: the process died each time",
+        time=message.received,
+        qos=message.qos,
+        retain=message.retain,
+    )
+
+
+def encode(notes: Notes) -> bytes:
+    """What stands in the file, always `SIZE` bytes."""
+    return orjson.dumps(notes).ljust(SIZE - 1) + b"\n"
+
+
+def decode(data: bytes) -> Notes | None:
+    """What `encode` wrote; ``None`` where it did not.
+
+    >>> decode(encode({})), decode(b""), decode(b"{"), decode(b'{"a name of other length": 1}')
+    ({}, {}, None, None)
+    """
+    if not data:
+        return {}
+    try:
+        notes = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    sound = isinstance(notes, dict) and len(notes) <= MOST
+    return notes if sound and all(map(_is_note, notes.items())) else None
+
+
+def _is_note(note: tuple[str, object]) -> bool:
+    name, attempts = note
+    return len(name) == 2 * DIGEST and type(attempts) is int and 0 < attempts < SIZE
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Misconfigured(
+            f"ingest.state {path.parent}",
+            "a folder that can be written",
+            f"{error.strerror}: {error.filename}",
+            "name another as ingest.state",
+        ) from None
+
+
+def _read(file: int, path: Path) -> Notes:
+    notes, why = None, "not what was written"
+    try:
+        notes = decode(os.pread(file, SIZE + 1, 0))
+    except OSError as error:
+        why = str(error.strerror)
+    if notes is None:
+        log.warning("%s: begun anew: expected what was in hand, received %s", path, why)
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+    return notes or {}
