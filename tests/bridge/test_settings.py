@@ -101,6 +101,7 @@ def test_the_environment_goes_on_top_of_the_file(tmp_path: Path) -> None:
     environment = {
         "HALTERE_MQTT_PORT": "1885",
         "HALTERE_MQTT_FILTERS": "a/#,b/#",
+        "HALTERE_MQTT_USERNAME": "jane",
         "HALTERE_MQTT_PASSWORD": SECRET,
         "HALTERE_KAFKA_BOOTSTRAP_SERVERS": "k:1",
         "HALTERE_WIRE": "json",
@@ -143,7 +144,7 @@ def test_the_nearest_variable_is_named() -> None:
 
 
 def test_secrets_are_masked_in_what_settings_say_of_themselves(tmp_path: Path) -> None:
-    text = f"[mqtt]\npassword = '{SECRET}'\n[kafka.options]\n'sasl.password' = '{SECRET}'"
+    text = f"[mqtt]\nusername = 'jane'\npassword = '{SECRET}'\n[kafka.options]\n'sasl.password' = '{SECRET}'"
     settings = told(tmp_path, text)
     assert settings.kafka.options["sasl.password"] == SECRET
     for shown in (repr(settings), str(settings), f"{settings.kafka}", repr(settings.mqtt)):
