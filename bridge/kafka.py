@@ -7,7 +7,7 @@ polled. Foreign errors leave as `bridge.errors` by the table in `bridge.kafka_er
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
-from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.kafka_errors import EXPECTED, FAMILIES, judged
 from bridge.kafka_security import security
 from bridge.records import Changes as Changes
 from bridge.records import Fetched as Fetched
@@ -29,13 +29,14 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_MS = 10_000
 REQUEST_S = 30.0  # for one request to the brokers
+LOOK_S = 1.0  # of it, until it is asked why there is no answer
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
 
 def translate(where: str, error: ck.KafkaError) -> HaltereError:
     """A librdkafka error as one of ours."""
-    family = FAMILIES.get(error.name(), Unavailable)
-    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
+    family, remedy = judged(error.name(), error.str())
+    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", remedy)
 
 
 @contextmanager
@@ -317,10 +318,28 @@ def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
 
     Raises:
         Unavailable: no broker answers.
+        Misconfigured: the brokers refuse us, or we them; waiting does not mend it.
     """
-    with _translated(f"kafka {kafka.bootstrap_servers}"):
-        found = _admin(kafka).list_topics(timeout=timeout_s).topics
-    return {name: len(topic.partitions) for name, topic in found.items()}
+    told: list[ck.KafkaError] = []  # why a connection failed; the request itself does not know
+    admin = _admin(kafka, told.append)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            found = admin.list_topics(timeout=max(0.01, min(left, LOOK_S))).topics
+            return {name: len(topic.partitions) for name, topic in found.items()}
+        except ck.KafkaException as error:
+            admin.poll(0.1)
+            failure = _why(f"kafka {kafka.bootstrap_servers}", [error.args[0], *told])
+            if left <= LOOK_S or isinstance(failure, Misconfigured):
+                raise failure from None
+
+
+def _why(where: str, told: list[ck.KafkaError]) -> HaltereError:
+    """The first error that waiting does not mend, or else the last that says anything."""
+    told = [e for e in told if e.name() != "_ALL_BROKERS_DOWN"][1:] or told[-1:]
+    failures = [translate(where, error) for error in told]
+    return next((f for f in failures if isinstance(f, Misconfigured)), failures[-1])
 
 
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
@@ -360,11 +379,9 @@ def _create(kafka: Kafka, missing: Sequence[Topic]) -> None:
             raise translate(f"kafka {kafka.bootstrap_servers}", error.args[0])
 
 
-def _admin(kafka: Kafka) -> Any:
-    where = f"kafka {kafka.bootstrap_servers}"
-    return _build(
-        AdminClient, _common(kafka, "haltere-admin") | {"log_level": 0} | kafka.options, where
-    )
+def _admin(kafka: Kafka, tell: Callable[[ck.KafkaError], None] = lambda error: None) -> Any:
+    config = _common(kafka, "haltere-admin") | {"log_level": 0, "error_cb": tell} | kafka.options
+    return _build(AdminClient, config, f"kafka {kafka.bootstrap_servers}")
 
 
 def _build(kind: Any, config: dict[str, Any], where: str) -> Any:

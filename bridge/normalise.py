@@ -94,6 +94,7 @@ class _Facts(NamedTuple):
     channel: str  # of a bare value
     whole: str  # the device where the message names its channels
     parent: str  # the device of a bare value
+    sole: bool = False  # by a route: the payload may name no other device
 
 
 class _Plan(NamedTuple):
@@ -111,7 +112,7 @@ class Normaliser:
     """Messages to readings; holds the routes and what it remembers of topics."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._routes = [route_pattern(route.topic) for route in routes]
+        self._routes = [(route_pattern(r.topic), r.device_must_match) for r in routes]
         self._remembered: Callable[[str], _Facts] = lru_cache(maxsize=8192)(self._facts)
 
     def __call__(self, message: Message) -> Accepted | Ignored | DeadLetter:
@@ -158,12 +159,9 @@ class Normaliser:
             return _Facts("a $ topic is the broker's own", *[""] * 6)
         if topic == "haltere" or topic.startswith("haltere/"):
             return _Facts("haltere/# is what haltere says, not what it hears", *[""] * 6)
-        parts: dict[str, str] = {}
-        for pattern in self._routes:
-            match = pattern.fullmatch(topic)
-            if match:
-                parts = match.groupdict()
-                break
+        found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)
+        match, sole = next((pair for pair in found if pair[0]), (None, False))
+        parts = match.groupdict() if match else {}
         segments = [s for s in topic.split("/") if s] or [topic or "unknown"]
         specific = _specific(segments)
         last, before = specific[-1], specific[:-1]
@@ -177,6 +175,7 @@ class Normaliser:
             last if names_channel else "value",
             "/".join(specific),
             "/".join(before if names_channel and before else specific),
+            sole,
         )
 
     def _reading(self, message: Message, facts: _Facts, sample: Sample) -> Reading | None:
@@ -318,12 +317,13 @@ def _state_names(states: tuple[tuple[str, str], ...]) -> list[str]:
 
 
 def _device(facts: _Facts, sample: Sample) -> str:
+    named = [path for path, note in sample.notes if note == "the device"] if facts.sole else []
+    if named and sample.device not in ("", facts.device):
+        raise Malformed(named[0], f"the topic's device {facts.device}", sample.device)
     device = facts.device or sample.device
     if not device:
-        named_by_topic = any(not f.name for f in sample.fields) or any(
-            not s.name for s in sample.states
-        )
-        device = facts.parent if named_by_topic else facts.whole
+        names = [f.name for f in sample.fields] + [s.name for s in sample.states]
+        device = facts.whole if all(names) else facts.parent
     return f"{facts.site}/{device}" if facts.site else device
 
 
