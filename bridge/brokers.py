@@ -171,8 +171,10 @@ class MqttBroker(Child):
         self.version: Literal["5", "3.1.1"] = "5" if self._mosquitto else "3.1.1"
 
     def configuration(self) -> str:
-        """The mosquitto.conf."""
-        return MOSQUITTO.format(port=self.endpoint.port)
+        """The mosquitto.conf, or the amqtt.yaml."""
+        if self._mosquitto:
+            return MOSQUITTO.format(port=self.endpoint.port)
+        return json.dumps(_amqtt(self.endpoint))  # JSON is YAML
 
     def prepare(self) -> Launch:
         log = self.folder / f"{self.name}.log"
@@ -183,7 +185,7 @@ class MqttBroker(Child):
             return Launch(command, log, signal.SIGTERM)  # at which it saves its queues
         if find_spec("amqtt") is None:
             raise jars.not_installed(ModuleNotFoundError(name="amqtt"))
-        (self.folder / "amqtt.yaml").write_text(json.dumps(_amqtt(self.endpoint)))  # JSON is YAML
+        (self.folder / "amqtt.yaml").write_text(self.configuration())
         return Launch(
             (sys.executable, "-m", "amqtt.scripts.broker_script", "-c", "amqtt.yaml"), log
         )

@@ -275,7 +275,7 @@ class Connection:
     def _on_connect_fail(self, client: Any, data: Any) -> None:
         error = sys.exception()  # paho handles it, and tells nobody
         if isinstance(error, OSError):
-            self._fail(tls.explained(self.where, error))
+            self._fail(tls.explained(self._mqtt, error))
 
     def _fail(self, failure: HaltereError) -> None:
         with self._lock:

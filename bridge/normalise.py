@@ -88,12 +88,12 @@ class _Facts(NamedTuple):
     """What a topic says, routes included."""
 
     ignored: str  # why its messages are not looked at, "" otherwise
-    site: str
-    device: str  # by a route
-    device_class: str  # by a route
-    channel: str  # of a bare value
-    whole: str  # the device where the message names its channels
-    parent: str  # the device of a bare value
+    site: str = ""
+    device: str = ""  # by a route
+    device_class: str = ""  # by a route
+    channel: str = ""  # of a bare value
+    whole: str = ""  # the device where the message names its channels
+    parent: str = ""  # the device of a bare value
     sole: bool = False  # by a route: the payload may name no other device
 
 
@@ -156,9 +156,9 @@ class Normaliser:
 
     def _facts(self, topic: str) -> _Facts:
         if topic.startswith("$"):
-            return _Facts("a $ topic is the broker's own", *[""] * 6)
+            return _Facts("a $ topic is the broker's own")
         if topic == "haltere" or topic.startswith("haltere/"):
-            return _Facts("haltere/# is what haltere says, not what it hears", *[""] * 6)
+            return _Facts("haltere/# is what haltere says, not what it hears")
         found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)
         match, sole = next((pair for pair in found if pair[0]), (None, False))
         parts = match.groupdict() if match else {}

@@ -14,6 +14,20 @@ TRIAL_S = 5.0  # for one step of a trial connection
 VERDICT_S = 0.5  # in TLS 1.3 a refused client hears of it after its handshake
 
 
+class _Closing(ssl.SSLSocket):
+    """Closed by a failed handshake, after which paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except ConnectionError as error:
+            self.close()
+            raise ssl.SSLEOFError(ssl.SSLErrorNumber.SSL_ERROR_EOF, str(error)) from None
+        except OSError:
+            self.close()
+            raise
+
+
 def context(mqtt: Mqtt) -> ssl.SSLContext | None:
     """What the settings say of TLS; None where they want none.
 
@@ -23,6 +37,7 @@ def context(mqtt: Mqtt) -> ssl.SSLContext | None:
     if not mqtt.tls:
         return None
     made = _trusting(mqtt)
+    made.sslsocket_class = _Closing
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.check_hostname = mqtt.tls_verify_hostname
     if mqtt.tls_cert_file:
@@ -37,7 +52,8 @@ def _trusting(mqtt: Mqtt) -> ssl.SSLContext:
         raise Misconfigured(
             "mqtt.tls_ca_file",
             "the certificates of authorities, in PEM",
-            f"{mqtt.tls_ca_file} ({error.strerror or error})",
+            f"{mqtt.tls_ca_file} ({_reason(error)})",
+            "name the file that who runs the broker gives you, or none for the system's own",
         ) from None
 
 
@@ -47,17 +63,22 @@ def _identify(made: ssl.SSLContext, mqtt: Mqtt) -> None:
     try:
         made.load_cert_chain(*files, lambda: password)  # without one it would ask the terminal
     except (OSError, ValueError) as error:  # ValueError: a password longer than OpenSSL takes
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise Misconfigured(
             "mqtt.tls_cert_file and mqtt.tls_key_file",
             "a certificate and its private key, in PEM",
-            f"{' and '.join(files)} ({reason})",
+            f"{' and '.join(files)} ({_reason(error)})",
             "is it the key of this certificate, and mqtt.tls_key_password right?",
         ) from None
 
 
-def explained(where: str, error: OSError) -> HaltereError:
+def _reason(error: Exception) -> str:
+    told = getattr(error, "reason", None) or getattr(error, "strerror", None)
+    return str(told or error) or type(error).__name__
+
+
+def explained(mqtt: Mqtt, error: OSError) -> HaltereError:
     """Why no connection came about: as one of ours, with what to do."""
+    where, reason = f"mqtt {mqtt.host}:{mqtt.port}", _reason(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Misconfigured(
             where,
@@ -65,38 +86,34 @@ def explained(where: str, error: OSError) -> HaltereError:
             error.verify_message,
             "set mqtt.tls_ca_file, or mqtt.host to a name in the certificate",
         )
-    if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+    if isinstance(error, ssl.SSLError) and "ALERT" in reason:
         return Misconfigured(
             where,
             "a broker that accepts our side of TLS",
-            str(error.reason),
+            reason,
             "set mqtt.tls_cert_file and mqtt.tls_key_file to what this broker accepts",
         )
     if isinstance(error, ssl.SSLError):
-        kind = Misconfigured if error.reason == "WRONG_VERSION_NUMBER" else Unavailable
+        kind = Misconfigured if reason == "WRONG_VERSION_NUMBER" else Unavailable
         remedy = "set mqtt.port to its TLS port, or mqtt.tls to false"
-        return kind(where, "a broker that speaks TLS there", error.reason or str(error), remedy)
-    return Unavailable(
-        where,
-        "an MQTT broker that answers",
-        str(error) or type(error).__name__,
-        "start one with `haltere brokers`, or set mqtt.host and mqtt.port",
-    )
+        return kind(where, "a broker that speaks TLS there", reason, remedy)
+    remedy = "start one with `haltere brokers`, or set mqtt.host and mqtt.port"
+    if mqtt.transport == "websockets":
+        remedy += ", mqtt.transport and mqtt.websocket_path"
+    return Unavailable(where, "an MQTT broker that answers", reason, remedy)
 
 
 def examined(mqtt: Mqtt, made: ssl.SSLContext | None) -> HaltereError:
     """Why a broker closed a connection before it had accepted it, found out by another one."""
-    where = f"mqtt {mqtt.host}:{mqtt.port}"
     try:
         with socket.create_connection((mqtt.host, mqtt.port), TRIAL_S) as line:
-            return _refused(where, mqtt, made, line)
+            return _refused(mqtt, made, line)
     except OSError as error:
-        return explained(where, error)
+        return explained(mqtt, error)
 
 
-def _refused(
-    where: str, mqtt: Mqtt, made: ssl.SSLContext | None, line: socket.socket
-) -> HaltereError:
+def _refused(mqtt: Mqtt, made: ssl.SSLContext | None, line: socket.socket) -> HaltereError:
+    where = f"mqtt {mqtt.host}:{mqtt.port}"
     if made is None and _answers_tls(line):
         return Misconfigured(
             where, "a broker that speaks plain MQTT there", "TLS", "set mqtt.tls to true"
@@ -121,7 +138,7 @@ def _answers_tls(line: socket.socket) -> bool:
     try:
         anybody.wrap_socket(line).close()
     except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")
+        return "ALERT" in _reason(error)
     except OSError:
         return False
     return True
