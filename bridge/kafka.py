@@ -16,7 +16,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
-from bridge.kafka_errors import EXPECTED, FAMILIES, judged
+from bridge.kafka_errors import EXPECTED, FAMILIES, judged, unbuilt
 from bridge.kafka_security import security
 from bridge.records import Changes as Changes
 from bridge.records import Fetched as Fetched
@@ -388,4 +388,5 @@ def _build(kind: Any, config: dict[str, Any], where: str) -> Any:
     try:
         return kind(config)
     except ck.KafkaException as error:
-        raise Misconfigured(where, "options that librdkafka knows", str(error)) from None
+        said = error.args[0].str()
+        raise Misconfigured(where, "options that librdkafka takes", said, unbuilt(said)) from None

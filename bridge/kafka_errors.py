@@ -125,3 +125,16 @@ def judged(name: str, text: str) -> tuple[type[HaltereError], str]:
             return family, remedy
     family = FAMILIES.get(name, Unavailable)
     return family, REMEDIES[family]
+
+
+def unbuilt(text: str) -> str:
+    """What to do about a client that librdkafka does not even make.
+
+    >>> unbuilt("ssl.ca.location failed: No such file or directory")
+    'set kafka.tls_ca_file'
+    """
+    if "ssl.ca.location" in text:
+        return "set kafka.tls_ca_file"
+    if "ssl.key.location" in text or "ssl.certificate.location" in text:
+        return "set kafka.tls_cert_file, its kafka.tls_key_file and the kafka.tls_key_password"
+    return "see kafka.options"

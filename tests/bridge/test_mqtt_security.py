@@ -243,8 +243,7 @@ def test_a_broker_that_does_not_understand_is_unavailable_and_the_error_says_so(
 
 
 def test_a_device_writes_under_its_own_name_only(place: Place) -> None:
-    topics = ["fleet/pump/pump-8/telemetry", "haltere/pump-7/alert", "fleet/pump", "x"]
-    topics += ["fleet/pump/pump-7/telemetry"]
+    topics = ["fleet/pump/pump-8/up", "haltere/pump-7/alert", "fleet/pump/pump-7/up"]
     with (
         connected(place.settings("tls")) as haltere,
         connected(place.settings("tls", username="pump-7", version="3.1.1")) as device,
@@ -252,7 +251,7 @@ def test_a_device_writes_under_its_own_name_only(place: Place) -> None:
         haltere.subscribe(["#"], WAIT_S)
         for topic in topics:
             device.publish(topic, b"1", topic)
-        assert acknowledged(device, 5) == topics  # in MQTT 3.1.1 a refusal is not told
+        assert acknowledged(device, 3) == topics  # MQTT 3.1.1 has no word for a refusal
         assert haltere.receive(10, WAIT_S)[0].topic == topics[-1]  # the first that came
 
 
