@@ -95,7 +95,7 @@ _REFUSALS: tuple[tuple[str, type[HaltereError], str], ...] = (  # the first that
         "set kafka.tls_cert_file and kafka.tls_key_file to what the brokers accept",
     ),
     (
-        "PLAINTEXT broker listener",
+        "Disconnected: .* in state SSL_HANDSHAKE",
         Unavailable,
         "set kafka.bootstrap_servers to a port with TLS, or kafka.tls to false",
     ),

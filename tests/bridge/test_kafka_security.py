@@ -233,7 +233,7 @@ def test_who_has_not_is_told_why_and_what_to_do(
 @pytest.mark.parametrize(
     ("at", "more", "said"),
     [
-        ("plain", {"tls": True}, "PLAINTEXT broker listener.*kafka.tls to false"),
+        ("plain", {"tls": True}, "in state SSL_HANDSHAKE.*kafka.tls to false"),
         ("mutual", "plainly", "a port with TLS or a login wants kafka.tls"),
         ("login", "plainly", "a port with TLS or a login wants kafka.tls"),
         ("bearer", {"oauth_token_url": "nobody"}, "Failed to connect.*kafka.oauth_token_url"),
