@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt import publish
 
 from bridge.brokers import MqttBroker
 from bridge.child import Endpoint, free_endpoint
@@ -243,15 +244,13 @@ def test_a_broker_that_does_not_understand_is_unavailable_and_the_error_says_so(
 
 
 def test_a_device_writes_under_its_own_name_only(place: Place) -> None:
-    topics = ["fleet/pump/pump-8/up", "haltere/pump-7/alert", "fleet/pump/pump-7/up"]
-    with (
-        connected(place.settings("tls")) as haltere,
-        connected(place.settings("tls", username="pump-7", version="3.1.1")) as device,
-    ):
+    topics = ["fleet/pump/pump-8/up", "haltere/pump-7/alert", "fleet", "x", "fleet/pump/pump-7/up"]
+    with connected(place.settings("tls")) as haltere:
         haltere.subscribe(["#"], WAIT_S)
-        for topic in topics:
-            device.publish(topic, b"1", topic)
-        assert acknowledged(device, 3) == topics  # MQTT 3.1.1 has no word for a refusal
+        for topic in topics:  # each on its own connection: Mosquitto 2.0 ends a refused one
+            at: dict[str, Any] = {"hostname": place.tls.host, "port": place.tls.port}
+            at |= {"tls": {"ca_certs": place.ca}}
+            publish.single(topic, b"1", auth={"username": "pump-7", "password": PASSWORD}, **at)
         assert haltere.receive(10, WAIT_S)[0].topic == topics[-1]  # the first that came
 
 
