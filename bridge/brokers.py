@@ -113,12 +113,15 @@ class KafkaBroker(Child):
     def bootstrap_servers(self) -> str:
         return str(self.endpoint)
 
+    def configuration(self) -> str:
+        """The server.properties; of a key that stands twice the last one counts."""
+        return SERVER.format(broker=self.endpoint, controller=self._controller)
+
     def prepare(self) -> Launch:
         classpath = self._classpath(self._progress)
         java = (_java(), *JAVA_OPTIONS, "-cp", os.pathsep.join(map(str, classpath)))
         (self.folder / "tmp").mkdir(exist_ok=True)
-        settings = SERVER.format(broker=self.endpoint, controller=self._controller)
-        (self.folder / "server.properties").write_text(settings)
+        (self.folder / "server.properties").write_text(self.configuration())
         (self.folder / "log4j2.properties").write_text(LOG4J)
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, _home(classpath))
@@ -167,16 +170,22 @@ class MqttBroker(Child):
         self.name = "mosquitto" if self._mosquitto else "amqtt"
         self.version: Literal["5", "3.1.1"] = "5" if self._mosquitto else "3.1.1"
 
+    def configuration(self) -> str:
+        """The mosquitto.conf, or the amqtt.yaml."""
+        if self._mosquitto:
+            return MOSQUITTO.format(port=self.endpoint.port)
+        return json.dumps(_amqtt(self.endpoint))  # JSON is YAML
+
     def prepare(self) -> Launch:
         log = self.folder / f"{self.name}.log"
         if self._mosquitto:
             config = self.folder / "mosquitto.conf"
-            config.write_text(MOSQUITTO.format(port=self.endpoint.port))
+            config.write_text(self.configuration())
             command = (self._mosquitto, "-c", config.name)
             return Launch(command, log, signal.SIGTERM)  # at which it saves its queues
         if find_spec("amqtt") is None:
             raise jars.not_installed(ModuleNotFoundError(name="amqtt"))
-        (self.folder / "amqtt.yaml").write_text(json.dumps(_amqtt(self.endpoint)))  # JSON is YAML
+        (self.folder / "amqtt.yaml").write_text(self.configuration())
         return Launch(
             (sys.executable, "-m", "amqtt.scripts.broker_script", "-c", "amqtt.yaml"), log
         )

@@ -10,7 +10,7 @@ from bridge.contracts import DeadLetter, Message, Quality, Reading
 from bridge.errors import HaltereError
 from bridge.mqtt import Connection
 from bridge.normalise import Accepted, Explanation, Ignored, Normaliser
-from bridge.settings import Settings
+from bridge.settings import Secured, Settings
 from bridge.topics import topics
 
 CONNECT_S = 5.0
@@ -52,13 +52,20 @@ def _mqtt(settings: Settings) -> str:
     with Connection(settings.mqtt, f"{settings.mqtt.client_id}-check", clean=True) as connection:
         connection.connect(CONNECT_S)
         connection.subscribe(settings.mqtt.filters, CONNECT_S)
-    return f"answers, MQTT {settings.mqtt.version}, grants {', '.join(settings.mqtt.filters)}"
+    granted = f"answers, MQTT {settings.mqtt.version}, grants {', '.join(settings.mqtt.filters)}"
+    return granted + _in_clear(settings.mqtt, settings.mqtt.username)
 
 
 def _kafka(settings: Settings) -> str:
     existing = kafka.partitions(settings.kafka, CONNECT_S)
     missing = [topic.name for topic in topics(settings.kafka) if topic.name not in existing]
-    return f"answers; topics to create: {', '.join(missing) or 'none'}"
+    answer = f"answers; topics to create: {', '.join(missing) or 'none'}"
+    return answer + _in_clear(settings.kafka, settings.kafka.sasl_mechanism)
+
+
+def _in_clear(secured: Secured, login: str) -> str:
+    exposed = login and not secured.tls
+    return f"; the login is not encrypted: {secured.name}.tls is false" if exposed else ""
 
 
 def explained(settings: Settings, topic: str, payload: bytes, as_json: bool) -> str:

@@ -1,7 +1,10 @@
 """Every error name of librdkafka and the Kafka protocol -> the family of `bridge.errors`. A table.
 
 A test fails when the library grows a name that is not here. Names with ``_`` are librdkafka's own.
+Why a connection was refused stands in its text alone, so there is a second table for that.
 """
+
+import re
 
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
 
@@ -76,3 +79,62 @@ EXPECTED: dict[type[HaltereError], str] = {
     Fenced: "to be the only instance of this name",
     Malformed: "a record that Kafka accepts",
 }
+
+_TOKEN = "set kafka.oauth_token_url, kafka.oauth_client_id and kafka.oauth_client_secret"
+_REFUSALS: tuple[tuple[str, type[HaltereError], str], ...] = (  # the first that is found counts
+    ("OAUTHBEARER token: (Failed to connect|.*timed out)", Unavailable, _TOKEN),
+    ("OAUTHBEARER token: ", Misconfigured, _TOKEN),
+    (
+        "certificate verify failed",
+        Misconfigured,
+        "set kafka.tls_ca_file, or kafka.bootstrap_servers to names in the certificates",
+    ),
+    (
+        "SSL alert number",
+        Misconfigured,
+        "set kafka.tls_cert_file and kafka.tls_key_file to what the brokers accept",
+    ),
+    (
+        "Disconnected: .* in state SSL_HANDSHAKE",
+        Unavailable,
+        "set kafka.bootstrap_servers to a port with TLS, or kafka.tls to false",
+    ),
+    (
+        "brokers are down",  # and none of them said why
+        Unavailable,
+        "start one with `haltere brokers`, or set kafka.bootstrap_servers; a port with TLS or a"
+        " login wants kafka.tls or kafka.sasl_mechanism",
+    ),
+    (
+        "SASL (authentication error|.* mechanism handshake failed)",
+        Misconfigured,
+        "set kafka.sasl_mechanism, and the user and the password that go with it",
+    ),
+)
+_CONNECTING = ("_ALL_BROKERS_DOWN", "_AUTHENTICATION", "_SSL", "_TRANSPORT")
+
+
+def judged(name: str, text: str) -> tuple[type[HaltereError], str]:
+    """The family of an error and what to do about it.
+
+    >>> judged("_SSL", "SSL handshake failed: certificate verify failed")[1][:22]
+    'set kafka.tls_ca_file,'
+    """
+    for found, family, remedy in _REFUSALS if name in _CONNECTING else ():
+        if re.search(found, text):
+            return family, remedy
+    family = FAMILIES.get(name, Unavailable)
+    return family, REMEDIES[family]
+
+
+def unbuilt(text: str) -> str:
+    """What to do about a client that librdkafka does not even make.
+
+    >>> unbuilt("ssl.ca.location failed: No such file or directory")
+    'set kafka.tls_ca_file'
+    """
+    if "ssl.ca.location" in text:
+        return "set kafka.tls_ca_file"
+    if "ssl.key.location" in text or "ssl.certificate.location" in text:
+        return "set kafka.tls_cert_file, its kafka.tls_key_file and the kafka.tls_key_password"
+    return "see kafka.options"

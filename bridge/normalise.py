@@ -86,12 +86,13 @@ class _Facts(NamedTuple):
 
     plain: bool  # an object on it is plain JSON, unless it has the marks of another format
     ignored: str  # why its messages are not looked at, "" otherwise
-    site: str
-    device: str  # by a route
-    device_class: str  # by a route
-    channel: str  # of a bare value
-    whole: str  # the device where the message names its channels
-    parent: str  # the device of a bare value
+    site: str = ""
+    device: str = ""  # by a route
+    device_class: str = ""  # by a route
+    channel: str = ""  # of a bare value
+    whole: str = ""  # the device where the message names its channels
+    parent: str = ""  # the device of a bare value
+    sole: bool = False  # by a route: the payload may name no other device
 
 
 Outcome = Accepted | Ignored | DeadLetter
@@ -101,7 +102,7 @@ class Normaliser:
     """Messages to readings; holds the routes and what it remembers of topics."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._routes = [route_pattern(route.topic) for route in routes]
+        self._routes = [(route_pattern(r.topic), r.device_must_match) for r in routes]
         self._remembered: Callable[[str], _Facts] = lru_cache(maxsize=8192)(self._facts)
 
     def __call__(self, message: Message) -> Outcome:
@@ -148,15 +149,12 @@ class Normaliser:
 
     def _facts(self, topic: str) -> _Facts:
         if topic.startswith("$"):
-            return _Facts(False, "a $ topic is the broker's own", *[""] * 6)
+            return _Facts(False, "a $ topic is the broker's own")
         if topic == "haltere" or topic.startswith("haltere/"):
-            return _Facts(False, "haltere/# is what haltere says, not what it hears", *[""] * 6)
-        parts: dict[str, str] = {}
-        for pattern in self._routes:
-            match = pattern.fullmatch(topic)
-            if match:
-                parts = match.groupdict()
-                break
+            return _Facts(False, "haltere/# is what haltere says, not what it hears")
+        found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)
+        match, sole = next((pair for pair in found if pair[0]), (None, False))
+        parts = match.groupdict() if match else {}
         segments = [s for s in topic.split("/") if s] or [topic or "unknown"]
         specific = _specific(segments)
         last, before = specific[-1], specific[:-1]
@@ -171,6 +169,7 @@ class Normaliser:
             last if names_channel else "value",
             "/".join(specific),
             "/".join(before if names_channel and before else specific),
+            sole,
         )
 
     def _reading(self, message: Message, facts: _Facts, sample: Sample) -> Reading | None:
@@ -233,6 +232,8 @@ def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
     if not flat or not found:
         return None
     said, time, place, values = found
+    if facts.sole and said not in ("", facts.device):
+        return None
     device = facts.device or said or facts.whole
     if facts.site:
         device = f"{facts.site}/{device}"
@@ -274,12 +275,13 @@ def _reception(message: Message, time: int | None) -> int:
 
 
 def _device(facts: _Facts, sample: Sample) -> str:
+    named = [path for path, note in sample.notes if note == "the device"] if facts.sole else []
+    if named and sample.device not in ("", facts.device):
+        raise Malformed(named[0], f"the topic's device {facts.device}", sample.device)
     device = facts.device or sample.device
     if not device:
-        named_by_topic = any(not f.name for f in sample.fields) or any(
-            not s.name for s in sample.states
-        )
-        device = facts.parent if named_by_topic else facts.whole
+        names = [f.name for f in sample.fields] + [s.name for s in sample.states]
+        device = facts.whole if all(names) else facts.parent
     return f"{facts.site}/{device}" if facts.site else device
 
 

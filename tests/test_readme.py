@@ -10,11 +10,12 @@ import yaml
 from typer.testing import CliRunner
 
 import haltere
-from bridge.settings import PREFIX, known_keys
+from bridge.settings import PREFIX, known_keys, load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = [block for kind, block in FENCED if not kind]
 LINES = [line for block in BLOCKS for line in re.findall(r"^\.venv/bin/haltere .*$", block, re.M)]
 
 
@@ -64,6 +65,17 @@ def test_the_example_shows_what_one_sees() -> None:
     (block,) = (block for block in BLOCKS if block.startswith("$ haltere explain"))
     line, _, shown = block.partition("\n")
     assert run(*shlex.split(line)[2:]) == shown
+
+
+@pytest.mark.parametrize("block", [block for kind, block in FENCED if kind == "toml"])
+def test_its_settings_are_accepted(block: str, tmp_path: Path) -> None:
+    for secret in ("mqtt", "kafka"):
+        (tmp_path / secret).write_text("hunter2\n", "utf-8")
+    file = tmp_path / "haltere.toml"
+    file.write_text(block.replace("/run/secrets", str(tmp_path)), "utf-8")
+    told = load(file, {})
+    assert (told.mqtt.tls, told.kafka.tls) == (True, True)
+    assert told.kafka.sasl_password.get_secret_value() == "hunter2"
 
 
 def test_links_lead_somewhere() -> None:

@@ -22,7 +22,7 @@ def plain(default: object) -> object:
         case Path():
             return str(default)
         case Route():
-            return default.model_dump()
+            return default.model_dump(exclude_defaults=True)
         case tuple():
             return [plain(item) for item in default]
     return default

@@ -1,15 +1,18 @@
 """What topics there are, and those that haltere wants."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from bridge.errors import Misconfigured, Unavailable
-from bridge.kafka.client import REQUEST_S, build, common, translate, translated
+from bridge.errors import HaltereError, Misconfigured, Unavailable
+from bridge.kafka.client import REQUEST_S, build, common, translate
 from bridge.settings import Kafka
 from bridge.topics import Topic, topics
+
+LOOK_S = 1.0  # of a request, until it is asked why there is no answer
 
 
 def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
@@ -17,10 +20,28 @@ def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
 
     Raises:
         Unavailable: no broker answers.
+        Misconfigured: the brokers refuse us, or we them; waiting does not mend it.
     """
-    with translated(f"kafka {kafka.bootstrap_servers}"):
-        found = _admin(kafka).list_topics(timeout=timeout_s).topics
-    return {name: len(topic.partitions) for name, topic in found.items()}
+    told: list[ck.KafkaError] = []  # why a connection failed; the request itself does not know
+    admin = _admin(kafka, told.append)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            found = admin.list_topics(timeout=max(0.01, min(left, LOOK_S))).topics
+            return {name: len(topic.partitions) for name, topic in found.items()}
+        except ck.KafkaException as error:
+            admin.poll(0.1)
+            failure = _why(f"kafka {kafka.bootstrap_servers}", [error.args[0], *told])
+            if left <= LOOK_S or isinstance(failure, Misconfigured):
+                raise failure from None
+
+
+def _why(where: str, told: list[ck.KafkaError]) -> HaltereError:
+    """The first error that waiting does not mend, or else the last that says anything."""
+    told = [e for e in told if e.name() != "_ALL_BROKERS_DOWN"][1:] or told[-1:]
+    failures = [translate(where, error) for error in told]
+    return next((f for f in failures if isinstance(f, Misconfigured)), failures[-1])
 
 
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
@@ -60,8 +81,6 @@ def _create(kafka: Kafka, missing: Sequence[Topic]) -> None:
             raise translate(f"kafka {kafka.bootstrap_servers}", error.args[0])
 
 
-def _admin(kafka: Kafka) -> Any:
-    where = f"kafka {kafka.bootstrap_servers}"
-    return build(
-        AdminClient, common(kafka, "haltere-admin") | {"log_level": 0} | kafka.options, where
-    )
+def _admin(kafka: Kafka, tell: Callable[[ck.KafkaError], None] = lambda error: None) -> Any:
+    config = common(kafka, "haltere-admin") | {"log_level": 0, "error_cb": tell} | kafka.options
+    return build(AdminClient, config, f"kafka {kafka.bootstrap_servers}")

@@ -6,8 +6,9 @@ from typing import Any
 
 import confluent_kafka as ck
 
-from bridge.errors import HaltereError, Misconfigured, Unavailable
-from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.errors import HaltereError, Misconfigured
+from bridge.kafka_errors import EXPECTED, judged, unbuilt
+from bridge.kafka_security import security
 from bridge.settings import Kafka
 
 REQUEST_S = 30.0  # for one request to the brokers
@@ -15,8 +16,8 @@ REQUEST_S = 30.0  # for one request to the brokers
 
 def translate(where: str, error: ck.KafkaError) -> HaltereError:
     """A librdkafka error as one of ours."""
-    family = FAMILIES.get(error.name(), Unavailable)
-    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", REMEDIES[family])
+    family, remedy = judged(error.name(), error.str())
+    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", remedy)
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def translated(where: str) -> Iterator[None]:
 
 def common(kafka: Kafka, client_id: str) -> dict[str, Any]:
     """The options of every client; ``kafka.options`` go over all of them."""
-    return {
+    return security(kafka) | {
         "bootstrap.servers": kafka.bootstrap_servers,
         "client.id": client_id,
         "log_level": 3,  # errors
@@ -47,4 +48,5 @@ def build(kind: Any, config: dict[str, Any], where: str) -> Any:
     try:
         return kind(config)
     except ck.KafkaException as error:
-        raise Misconfigured(where, "options that librdkafka knows", str(error)) from None
+        said = error.args[0].str()
+        raise Misconfigured(where, "options that librdkafka takes", said, unbuilt(said)) from None

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 from bridge import kafka_errors
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
 from bridge.kafka import translate
-from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES
+from bridge.kafka_errors import EXPECTED, FAMILIES, REMEDIES, judged
 
 
 def known() -> set[str]:
@@ -54,3 +54,35 @@ def test_an_error_is_translated_with_its_name(code: int, family: type[HaltereErr
     assert type(error) is family
     assert str(error).startswith("kafka a:1: expected ")
     assert KafkaError(code).name() in error.received
+
+
+AUTHENTICATION = "SASL authentication error: Authentication failed: Invalid username or password"
+MECHANISM = "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism"
+VERIFY = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed"
+ALERT = "Receive failed: tlsv13 alert certificate required: SSL alert number 116"
+CLOSED = "Disconnected: SSL connection closed by peer (after 1ms in state SSL_HANDSHAKE)"
+TOKEN = "Failed to acquire SASL OAUTHBEARER token: "
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "family", "remedy"),
+    [
+        ("_AUTHENTICATION", AUTHENTICATION, Misconfigured, "kafka.sasl_mechanism"),
+        ("_AUTHENTICATION", MECHANISM, Misconfigured, "kafka.sasl_mechanism"),
+        ("_AUTHENTICATION", TOKEN + "invalid_client", Misconfigured, "kafka.oauth_client_secret"),
+        ("_AUTHENTICATION", TOKEN + "Failed to connect to a", Unavailable, "kafka.oauth_token_url"),
+        ("_SSL", VERIFY, Misconfigured, "kafka.tls_ca_file"),
+        ("_TRANSPORT", VERIFY, Misconfigured, "kafka.tls_ca_file"),
+        ("_TRANSPORT", ALERT, Misconfigured, "kafka.tls_cert_file"),
+        ("_TRANSPORT", CLOSED, Unavailable, "kafka.tls to false"),
+        ("_TRANSPORT", "Connection refused", Unavailable, "haltere brokers"),
+        ("_ALL_BROKERS_DOWN", "1/1 brokers are down", Unavailable, "wants kafka.tls"),
+        ("MSG_SIZE_TOO_LARGE", VERIFY, Malformed, ""),  # the text of another error counts not
+    ],
+)
+def test_why_a_connection_is_refused_stands_in_its_text(
+    name: str, text: str, family: type[HaltereError], remedy: str
+) -> None:
+    judgment = judged(name, text)
+    assert judgment[0] is family
+    assert remedy in judgment[1]

@@ -76,6 +76,48 @@ def test_a_route_that_cannot_be_is_refused(pattern: str) -> None:
         Normaliser((Route(topic=pattern),))
 
 
+MATCHES = [  # payload, path of the device, as received
+    (b'{"deviceId": "7", "x": 1}', "", ""),
+    (b'{"id": 7, "x": 1}', "", ""),
+    (b'{"x": 1}', "", ""),
+    (b"21.5", "", ""),
+    (b'{"_type": "location", "lat": 1, "lon": 2, "tst": 1700000000}', "", ""),
+    (b'{"x": 1, "sensor": {"id": "8", "v": 2}}', "", ""),  # which names a sensor
+    (b'{"deviceId": "8", "x": 1}', "deviceId", "8"),
+    (b'{"meta": {"device_id": "a/7"}, "x": 1}', "meta.device_id", "a/7"),
+    (b'[{"id": "7", "x": 1}, {"id": "8", "x": 1}]', "1.id", "8"),
+]
+
+
+@pytest.mark.parametrize(("payload", "path", "received"), MATCHES)
+@pytest.mark.parametrize("must_match", [True, False])
+def test_a_route_may_demand_that_the_payload_names_the_device_of_the_topic(
+    payload: bytes, path: str, received: str, must_match: bool
+) -> None:
+    route = Route(topic="{site}/{class}/{device}/up", device_must_match=must_match)
+    outcome = Normaliser((route, Route(topic="#"))).explain(laws.message("a/p/7/up", payload))
+    if path and must_match:
+        assert isinstance(outcome.outcome, DeadLetter)
+        said = outcome.outcome
+        assert (said.stage, said.path, said.received) == ("normalise", path, received)
+        assert said.expected == "the topic's device 7"
+    else:
+        assert isinstance(outcome.outcome, Accepted), outcome
+        assert {reading.device for reading in outcome.outcome.readings} == {"a/7"}
+
+
+def test_a_demand_holds_on_its_own_route_only() -> None:
+    routes = (Route(topic="a/{device}", device_must_match=True), Route(topic="b/{device}"))
+    normalise = Normaliser(routes)
+    assert isinstance(normalise(laws.message("b/7", b'{"id": "8", "x": 1}')), Accepted)
+    assert isinstance(normalise(laws.message("a/7", b'{"id": "8", "x": 1}')), DeadLetter)
+
+
+def test_a_demand_on_a_route_that_names_no_device_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"route.topic: expected \{device\} in it"):
+        Route(topic="{site}/{class}/up", device_must_match=True)
+
+
 @pytest.mark.parametrize("topic", ["haltere/7/alert", "haltere", "$SYS/broker/load", "$share"])
 def test_what_the_broker_or_haltere_says_is_ignored(topic: str) -> None:
     outcome = Normaliser(())(laws.message(topic, b"21.5"))

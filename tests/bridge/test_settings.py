@@ -101,6 +101,7 @@ def test_the_environment_goes_on_top_of_the_file(tmp_path: Path) -> None:
     environment = {
         "HALTERE_MQTT_PORT": "1885",
         "HALTERE_MQTT_FILTERS": "a/#,b/#",
+        "HALTERE_MQTT_USERNAME": "jane",
         "HALTERE_MQTT_PASSWORD": SECRET,
         "HALTERE_KAFKA_BOOTSTRAP_SERVERS": "k:1",
         "HALTERE_WIRE": "json",
@@ -143,7 +144,8 @@ def test_the_nearest_variable_is_named() -> None:
 
 
 def test_secrets_are_masked_in_what_settings_say_of_themselves(tmp_path: Path) -> None:
-    text = f"[mqtt]\npassword = '{SECRET}'\n[kafka.options]\n'sasl.password' = '{SECRET}'"
+    text = f"[mqtt]\nusername = 'jane'\npassword = '{SECRET}'"
+    text += f"\n[kafka.options]\n'sasl.password' = '{SECRET}'"
     settings = told(tmp_path, text)
     assert settings.kafka.options["sasl.password"] == SECRET
     for shown in (repr(settings), str(settings), f"{settings.kafka}", repr(settings.mqtt)):
@@ -157,12 +159,107 @@ def test_secrets_are_masked_in_what_settings_say_of_themselves(tmp_path: Path) -
         f"[kafka.options]\n'sasl.password' = ['{SECRET}']",
         f"[kafka.options]\n'ssl.key.pem' = ['{SECRET}']",
         f"[kafka]\noptions = '{SECRET}'",
+        f"[kafka]\nsasl_password = ['{SECRET}']",
+        f"[kafka]\noauth_client_secret = ['{SECRET}']",
+        f"[[mqtt]]\ntls_key_password = '{SECRET}'",
     ],
 )
 def test_secrets_are_masked_in_errors(tmp_path: Path, text: str) -> None:
     said = complaint(tmp_path, text)
     assert SECRET not in said
     assert "a hidden value" in said
+
+
+SECRETS = [key for key, default in known_keys().items() if "Secret" in type(default).__name__]
+PARTNERS = {
+    "mqtt.password": "username = 'jane'",
+    "mqtt.tls_key_password": "tls = true\ntls_cert_file = '{file}'\ntls_key_file = '{file}'",
+    "kafka.tls_key_password": "tls = true\ntls_cert_file = '{file}'\ntls_key_file = '{file}'",
+    "kafka.sasl_password": "sasl_mechanism = 'PLAIN'\nsasl_username = 'jane'",
+    "kafka.oauth_client_secret": (
+        "sasl_mechanism = 'OAUTHBEARER'\noauth_token_url = 'u'\noauth_client_id = 'c'"
+    ),
+}
+
+
+@pytest.mark.parametrize("key", SECRETS)
+@pytest.mark.parametrize("by", ["file", "environment"])
+def test_every_secret_may_stand_in_a_file_of_its_own(key: str, by: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f" {SECRET}=\r\n", "utf-8")
+    section, _, name = key.partition(".")
+    text = f"[{section}]\n{PARTNERS[key].format(file=secret)}\n"
+    environment = {}
+    if by == "file":
+        text += f"{name}_file = '{secret}'\n"
+    else:
+        environment = {f"HALTERE_{key.replace('.', '_').upper()}_FILE": str(secret)}
+    settings = told(tmp_path, text, environment)
+    assert getattr(getattr(settings, section), name).get_secret_value() == f" {SECRET}="
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_a_secret_that_is_given_twice_is_refused(key: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET, "utf-8")
+    section, _, name = key.partition(".")
+    environment = {f"HALTERE_{key.replace('.', '_').upper()}": SECRET}
+    said = complaint(tmp_path, f"[{section}]\n{name}_file = '{secret}'", environment)
+    assert f"{key}_file: expected one of the two, received both {key} and {key}_file" in said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize("key", [key for key in known_keys() if key.endswith("_file")])
+def test_a_file_that_cannot_be_read_is_named(key: str, tmp_path: Path) -> None:
+    section, _, name = key.partition(".")
+    said = complaint(tmp_path, f"[{section}]\n{name} = '{tmp_path}/nowhere'")
+    assert f"{key}: expected a file that can be read, received {tmp_path}/nowhere (No such" in said
+    variable = f"HALTERE_{key.replace('.', '_').upper()}"
+    said = complaint(tmp_path, "", {variable: str(tmp_path)})
+    assert said.startswith(f"environment {variable}: {key}: expected a file that can be read")
+
+
+def test_an_empty_file_holds_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\n", "utf-8")
+    said = complaint(tmp_path, f"[mqtt]\npassword_file = '{tmp_path}/secret'")
+    assert "expected a file with the secret in it" in said
+
+
+HALVES = [
+    ("mqtt", {"password": "p"}, "mqtt.username: expected a value, for mqtt.password is given"),
+    ("mqtt", {"tls_ca_file": "c"}, "mqtt.tls: expected true, for mqtt.tls_ca_file is given"),
+    ("mqtt", {"tls": True, "tls_key_file": "k"}, "mqtt.tls_cert_file: expected a value"),
+    ("mqtt", {"tls": True, "tls_cert_file": "c"}, "mqtt.tls_key_file: expected a value"),
+    ("mqtt", {"tls": True, "tls_key_password": "p"}, "mqtt.tls_key_file: expected a value"),
+    ("kafka", {"tls_cert_file": "c", "tls_key_file": "k"}, "kafka.tls: expected true"),
+    ("kafka", {"tls": True, "tls_key_file": "k"}, "kafka.tls_cert_file: expected a value"),
+    ("kafka", {"sasl_mechanism": "PLAIN"}, "kafka.sasl_username: expected a value"),
+    (
+        "kafka",
+        {"sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "u"},
+        "kafka.sasl_password: expected a value, for kafka.sasl_mechanism is given",
+    ),
+    ("kafka", {"sasl_username": "u"}, "kafka.sasl_mechanism: expected one that takes kafka.sasl_u"),
+    ("kafka", {"oauth_scope": "s"}, "kafka.sasl_mechanism: expected one that takes kafka.oauth_s"),
+    (
+        "kafka",
+        {"sasl_mechanism": "OAUTHBEARER", "sasl_password": "p"},
+        "kafka.sasl_mechanism: expected one that takes kafka.sasl_password",
+    ),
+    (
+        "kafka",
+        {"sasl_mechanism": "OAUTHBEARER", "oauth_token_url": "u", "oauth_client_id": "i"},
+        "kafka.oauth_client_secret: expected a value",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "half", "said"), HALVES)
+def test_half_a_configuration_is_refused(section: str, half: dict[str, str], said: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        Settings.model_validate({section: half})
+    assert str(caught.value).startswith(said)
 
 
 def test_a_missing_file_is_named_and_says_what_to_do(tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
-"""The only file that knows paho: batches of messages in, publishes out, one lasting connection.
+"""One lasting session with an MQTT broker: batches of messages in, publishes out.
 
-No decisions and no callbacks above this file. The network thread never waits for the loop: it puts
-what arrives into the `Inbox`, whose length the broker bounds by the unacknowledged window.
-
-paho's own reader takes a packet apart byte by byte; `_Client` reads what the socket has, hands over
-all its messages at once and leaves every other packet to paho.
+No decisions and no callbacks above it. The network thread never waits for the loop: it puts what
+arrives into the `Inbox`, whose length the broker bounds by the unacknowledged window.
 
 An acknowledgment belongs to the connection that the message came in on: after a reconnect the
 packet identifier may name another message (MQTT 5, 4.4), so an ack of an older connection is
@@ -13,6 +10,7 @@ dropped and the broker's redelivery expected.
 
 import logging
 import random
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,15 +18,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
-from paho.mqtt import MQTTException
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bridge.errors import HaltereError, Malformed, Unavailable
+from bridge import tls
+from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.inbox import Batch, Inbox
-from bridge.mqtt_packets import Arrived, Other, Stream, puback
+from bridge.mqtt.client import Client
 from bridge.mqtt_words import TAKEN_OVER, incapable, not_granted, refused, taken_over
 from bridge.settings import Mqtt
 
@@ -37,81 +34,8 @@ log = logging.getLogger(__name__)
 QOS = 1  # of what is published; QoS 2 is weaker here: paho confirms reception before anybody has it
 RETRY_S = (1.0, 30.0)  # between two attempts to reconnect, doubling, and each half to all of it
 BRIEF_S, SUSPICIOUS = 5.0, 3  # connections so short, so many in a row: another client has our name
-READ = 256 * 1024  # bytes of one read
 PAUSE_S = 0.05  # the network thread looks so often whether there is room again
 RETAIN_ONCE = 1  # retained messages come with a new subscription only (MQTT 5, 3.8.3.1)
-
-
-class _Client(paho.Client):
-    """paho's client with a reader of its own: all that the socket has, all its messages at once.
-
-    Args:
-        arrived: takes the messages, on the network thread.
-        room: whether more may be read now; may wait a moment.
-        options: paho's.
-    """
-
-    def __init__(
-        self, arrived: Callable[[Arrived], None], room: Callable[[], bool], **options: Any
-    ) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, manual_ack=True, **options)
-        self.largest = 0
-        self._arrived = arrived
-        self._room = room
-        self._stream = Stream(five=False)
-        self._streaming: object = None  # the socket that the stream comes from
-
-    def send_acks(self, mids: Sequence[int]) -> None:
-        """PUBACKs of a batch in one write."""
-        packets = puback(mids)
-        if packets:
-            self._packet_queue(paho.PUBACK, packets, 0, 0)
-
-    def _packet_read(self) -> MQTTErrorCode:
-        with self._msgtime_mutex:  # without room the silence is ours: keep-alive goes on
-            self._last_bytes_received = time.monotonic()
-        if not self._room():
-            return MQTTErrorCode.MQTT_ERR_AGAIN
-        try:
-            data = self._sock_recv(READ)
-        except BlockingIOError:
-            return MQTTErrorCode.MQTT_ERR_AGAIN
-        except OSError as error:
-            log.debug("read: %s", error)
-            return MQTTErrorCode.MQTT_ERR_CONN_LOST
-        if not data:
-            return MQTTErrorCode.MQTT_ERR_CONN_LOST
-        try:
-            return self._take_apart(data)
-        except (Malformed, MQTTException) as error:
-            log.error("%s; closing the connection", error)
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-
-    def _take_apart(self, data: bytes) -> MQTTErrorCode:
-        sock = self._sock
-        if sock is not self._streaming:
-            self._stream = Stream(self._protocol == paho.MQTTv5, self.largest)
-            self._streaming = sock
-        stream, received = self._stream, time.time_ns() // 1000
-        stream.feed(data)
-        while arrived := stream.take(received):
-            if arrived.messages:
-                self._arrived(arrived)
-            if arrived.other:
-                code = self._handle(arrived.other)
-                if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._sock is not sock:
-                    return code
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _handle(self, packet: Other) -> MQTTErrorCode:
-        """A packet that is no PUBLISH, by paho."""
-        self._in_packet |= {
-            "command": packet.command,
-            "remaining_length": len(packet.body),
-            "packet": bytearray(packet.body),
-            "pos": 0,
-        }
-        return self._packet_handle()
 
 
 class Connection:
@@ -138,24 +62,31 @@ class Connection:
         self._since = 0.0  # s, monotonic, of the last connection
         self._brief = self._failures = 0  # in a row: connections that did not last, no connection
         self._refusal: HaltereError | None = None
+        self._failure: HaltereError | None = None  # of the last attempt, which waiting may mend
         self._answered = True
+        self._tls = tls.context(mqtt)
         self._client = self._build()
 
-    def _build(self) -> _Client:
+    def _build(self) -> Client:
         five = self._mqtt.version == "5"
-        client = _Client(
+        client = Client(
             lambda arrived: self._inbox.put(arrived.messages, arrived.mids),
             lambda: self._inbox.room(PAUSE_S),
             client_id=self.client_id,
             clean_session=None if five else self._clean,
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
+            transport=self._mqtt.transport,
         )
         client.largest = self._mqtt.maximum_packet_bytes
+        if self._tls:
+            client.tls_set_context(self._tls)
+        if self._mqtt.transport == "websockets":
+            client.ws_set_options(self._mqtt.websocket_path)
         if self._mqtt.username:
             password = self._mqtt.password.get_secret_value()
             client.username_pw_set(self._mqtt.username, password or None)
-        client.on_connect_fail = lambda *_: self._put_off()
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
@@ -191,7 +122,7 @@ class Connection:
             if self._refusal:
                 raise self._refusal
             if not self._connected:
-                raise Unavailable(
+                raise self._failure or Unavailable(
                     self.where,
                     "an MQTT broker that answers",
                     f"no connection within {timeout_s:g} s",
@@ -338,9 +269,27 @@ class Connection:
         elif self._filters and not flags.session_present:
             self._send_subscribe()
 
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        error = sys.exception()  # paho handles it, and tells nobody
+        if isinstance(error, OSError):
+            self._fail(tls.explained(self._mqtt, error))
+        self._put_off()
+
+    def _fail(self, failure: HaltereError) -> None:
+        with self._lock:
+            self._failure = failure
+            if isinstance(failure, Misconfigured):
+                self._refusal = self._refusal or failure
+            self._lock.notify_all()
+        if self._since:  # else `connect` tells it
+            log.warning("%s", failure)
+
     def _on_disconnect(
         self, client: Any, data: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
+        accepted = self._connected
+        if reason.is_failure and not (accepted or self._refusal):
+            self._fail(tls.examined(self._mqtt, self._tls))
         self._inbox.clear()  # the broker sends them again
         with self._lock:
             brief = self._connected and time.monotonic() - self._since < BRIEF_S
@@ -354,7 +303,7 @@ class Connection:
             self._lock.notify_all()
         if self._refusal:
             client.disconnect()  # and stay away
-        elif reason.is_failure:
+        elif reason.is_failure and accepted:
             log.warning("%s: connection lost: %s; reconnecting", self.where, reason)
         self._put_off()
 
