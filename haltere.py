@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,8 +43,11 @@ app = typer.Typer(
 app.add_typer(dlq)
 
 
-def serve(name: str, config: Path | None, loop: "Loop") -> None:
-    """Run a loop until told to stop; begin again while a broker is away."""
+def serve(name: str, config: Path | None, loop: "Loop", lone: bool = False) -> None:
+    """Run a loop until told to stop; begin again while a broker is away.
+
+    Where it has to be the only one of its name (``lone``), another that comes ends it.
+    """
     from bridge.metrics import Server, Telemetry  # noqa: PLC0415
 
     told = settings(config)
@@ -56,7 +60,7 @@ def serve(name: str, config: Path | None, loop: "Loop") -> None:
             try:
                 loop(told, stop, telemetry)
             except (Unavailable, Fenced) as error:
-                if isinstance(error, Fenced) and begun - fenced < LONG_AGO_S:
+                if isinstance(error, Fenced) and (lone or begun - fenced < LONG_AGO_S):
                     raise  # a rival; once may have been a long pause of this machine
                 fenced = time.monotonic() if isinstance(error, Fenced) else fenced
                 wait_s = RETRY_S[0] if time.monotonic() - begun > LONG_AGO_S else wait_s
@@ -68,14 +72,36 @@ def serve(name: str, config: Path | None, loop: "Loop") -> None:
 
 
 @app.command()
-def ingest(config: Config = None) -> None:
+def ingest(
+    config: Config = None,
+    workers: Annotated[
+        int | None, typer.Option(help="so many processes share the messages; 0: retire all", min=0)
+    ] = None,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="carry what is queued, then end the session")
+    ] = False,
+) -> None:
     """MQTT -> Kafka: every message becomes readings or a dead letter.
 
+    SIGTERM and Ctrl-C stop it, and the broker queues until it comes back; SIGUSR1 to a worker
+    is like --leave.
+
     Example: HALTERE_MQTT_FILTERS='fleet/#' haltere ingest
+
+    Example: haltere ingest --workers 2
     """
+    from bridge import workers as several  # noqa: PLC0415
     from bridge.ingest import run  # noqa: PLC0415
 
-    serve("ingest", config, run)
+    if workers is not None:
+        logging.basicConfig(format="%(asctime)s ingest %(levelname)s %(message)s", level="INFO")
+        several.run(settings(config), workers, several.command_of(config), stop_on_signals())
+        return
+    leaving = Event()
+    if leave:
+        leaving.set()
+    signal.signal(signal.SIGUSR1, lambda *_: leaving.set())
+    serve("ingest", config, partial(run, leave=leaving), lone=True)
 
 
 @app.command()
@@ -86,7 +112,7 @@ def egress(config: Config = None) -> None:
     """
     from bridge.egress import run  # noqa: PLC0415
 
-    serve("egress", config, run)
+    serve("egress", config, run, lone=True)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from bridge.mqtt import Connection
 from bridge.normalise import Accepted, Ignored, Normaliser, Outcome
 from bridge.records import Row
 from bridge.schema_registry import register
+from bridge.session import Session
 from bridge.settings import Settings
 from bridge.topics import LARGEST
 
@@ -37,6 +38,7 @@ BUSY_S = 0.002  # and when reports are expected
 AGAIN_S = 0.5  # between two attempts to produce what failed
 SAID_S = 1.0  # between two lines of the log on dead letters
 DRAIN_S = 4.0  # for what is under way when told to stop
+QUIET_S = 1.0  # without a message, after which nothing is queued for us any more
 CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
 HEAD = 64 * 1024  # bytes of a payload that not even the dead letters take whole
 
@@ -274,38 +276,80 @@ def encoder(settings: Settings) -> wire.Encoder:
     return wire.Encoder(settings.wire, ids)
 
 
-def run(settings: Settings, stop: Event, telemetry: Telemetry) -> None:
-    """Carry messages until told to stop, then drain.
+def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | None = None) -> None:
+    """Carry messages until told to stop, then drain; the session stays, and the broker queues.
+
+    Told to leave, it unsubscribes, carries what is queued for it, and ends its session.
 
     Raises:
         HaltereError: a broker is away or refuses; nothing is lost, what was not acknowledged is
             delivered again.
     """
     kafka.ensure_topics(settings.kafka, CONNECT_S)
-    name = settings.mqtt.session("ingest")
+    name, leave = settings.mqtt.session("ingest"), leave or Event()
     with (
         Producer(settings.kafka, name) as producer,
         mqtt.Connection(settings.mqtt, name) as connection,
         Breaker(breaker_file(settings.ingest.state, name), settings.ingest.poison_limit) as breaker,
     ):
         ingest = Ingest(settings, producer, telemetry, breaker)
+        session = Session(settings.ingest.state, name, connection.where)
         connection.connect(CONNECT_S)
-        connection.subscribe(settings.mqtt.subscriptions())
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
-        while not stop.is_set():
+        if not leave.is_set():
+            _subscribe(connection, session, set(settings.mqtt.subscriptions()))
+        while not (stop.is_set() or leave.is_set()):
             _step(ingest, connection, telemetry)
+            if connection.answered():
+                session.confirm()
+        if leave.is_set():
+            known = session.filters() | set(settings.mqtt.subscriptions())
+            connection.unsubscribe(sorted(known), 0)
+            if _emptied(ingest, connection, telemetry, stop):
+                connection.end_session()
+                session.forget()
+                log.info("left: the broker keeps nothing for %s any more", name)
+                stop.set()
         _drain(ingest)
 
 
-def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> None:
+def _subscribe(connection: Connection, session: Session, wanted: set[str]) -> None:
+    """To what the configuration says, and to nothing any more that it said once.
+
+    Without waiting: behind more queued messages than may be held the answer would never come.
+    """
+    former = session.follow(wanted)
+    if former:
+        log.info("unsubscribing: %s", ", ".join(sorted(former)))
+        connection.unsubscribe(sorted(former), 0)
+    connection.subscribe(sorted(wanted), 0)
+
+
+def _emptied(ingest: Ingest, connection: Connection, telemetry: Telemetry, stop: Event) -> bool:
+    """Carry what the broker has queued for us; whether nothing is left."""
+    since = time.monotonic()
+    while not stop.is_set():
+        busy = _step(ingest, connection, telemetry) or ingest.line
+        if busy or not (connection.connected() and connection.answered()):
+            since = time.monotonic()
+        if time.monotonic() - since > QUIET_S:
+            return True
+    return False
+
+
+def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> int:
+    """Take a batch and settle what is under way; how many messages came."""
+    count = 0
     if not ingest.blocked():
         batch = connection.receive(BATCH, BUSY_S if ingest.line else IDLE_S)
+        count = len(batch)
         if batch:
             ingest.take(batch)
     ingest.settle(BUSY_S if ingest.blocked() else 0)
-    telemetry.ready = connection.connected()
+    telemetry.ready = connection.connected() and connection.answered()
     telemetry.gauge("in_flight", sum(len(run.batch) for run in ingest.line))
     telemetry.beat()
+    return count
 
 
 def _drain(ingest: Ingest) -> None:

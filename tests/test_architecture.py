@@ -26,12 +26,12 @@ FLOORS = {
     ),
     "edges": (
         "bridge.breaker bridge.child bridge.inbox bridge.jars bridge.kafka bridge.metrics"
-        " bridge.mqtt bridge.replay bridge.schema_registry bridge.tls ml.checkpoint ml.registry"
-        " ml.source"
+        " bridge.mqtt bridge.replay bridge.schema_registry bridge.session bridge.tls"
+        " ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"
-        " bridge.tail ml.score ml.train"
+        " bridge.tail bridge.workers ml.score ml.train"
     ),
     "demo": "demo",
     "command": "bridge.command bridge.dlq_command haltere",

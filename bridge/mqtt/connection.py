@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,7 +35,6 @@ QOS = 1  # of what is published; QoS 2 is weaker here: paho confirms reception b
 RETRY_S = (1.0, 30.0)  # between two attempts to reconnect, doubling, and each half to all of it
 BRIEF_S, SUSPICIOUS = 5.0, 3  # connections so short, so many in a row: another client has our name
 PAUSE_S = 0.05  # the network thread looks so often whether there is room again
-RETAIN_ONCE = 1  # retained messages come with a new subscription only (MQTT 5, 3.8.3.1)
 
 
 class Connection:
@@ -63,7 +62,8 @@ class Connection:
         self._brief = self._failures = 0  # in a row: connections that did not last, no connection
         self._refusal: HaltereError | None = None
         self._failure: HaltereError | None = None  # of the last attempt, which waiting may mend
-        self._answered = True
+        self._dropped: tuple[str, ...] = ()
+        self._asked: set[int | None] = set()  # packet identifiers of what awaits its answer
         self._tls = tls.context(mqtt)
         self._client = self._build()
 
@@ -142,14 +142,17 @@ class Connection:
         self._client.loop_start()
 
     def subscribe(self, filters: Sequence[str], timeout_s: float = 10.0) -> None:
-        """Subscribe now and after every reconnect that found no session.
+        """Subscribe now, and again after a reconnect that found no session.
+
+        With a timeout of 0 it does not wait: where the broker has queued more than may be held,
+        its answer comes only when messages are taken. `answered` tells, `receive` raises.
 
         Raises:
             Misconfigured: the broker refused a filter.
             Unavailable: no answer within the time.
         """
         self._filters = tuple(filters)
-        self._ask(self._send_subscribe, "SUBACK", timeout_s)
+        self._ask(timeout_s)
 
     def unsubscribe(self, filters: Sequence[str], timeout_s: float = 10.0) -> None:
         """Messages of these filters come no more; those that the broker has queued still do.
@@ -157,30 +160,42 @@ class Connection:
         Raises:
             Unavailable: no answer within the time.
         """
+        self._dropped = tuple(filters)
         self._filters = tuple(name for name in self._filters if name not in filters)
-        if filters:
-            self._ask(lambda: self._client.unsubscribe(list(filters)), "UNSUBACK", timeout_s)
+        self._ask(timeout_s)
 
-    def _ask(self, send: Callable[[], object], answer: str, timeout_s: float) -> None:
+    def answered(self) -> bool:
+        """Whether the broker has answered everything that it was asked."""
+        return not self._asked
+
+    def _ask(self, timeout_s: float) -> None:
         with self._lock:
-            self._answered = False
-        send()
-        with self._lock:
-            answered = self._lock.wait_for(lambda: self._answered or self._refusal, timeout_s)
+            self._send_filters()
+            if timeout_s:
+                self._lock.wait_for(lambda: self.answered() or self._refusal, timeout_s)
             if self._refusal:
                 raise self._refusal
-        if not answered:
-            raise Unavailable(self.where, answer, f"nothing within {timeout_s:g} s")
+            if timeout_s and self._asked:
+                raise Unavailable(self.where, "SUBACK, UNSUBACK", f"nothing within {timeout_s:g} s")
 
-    def _send_subscribe(self) -> None:
-        qos = self._mqtt.qos
+    def _send_filters(self) -> None:
+        """SUBSCRIBE and UNSUBSCRIBE; the lock is held, so that no answer comes before its mid."""
+        self._asked.clear()
+        wanted: list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]
+        wanted = [(name, self._mqtt.qos) for name in self._filters]
         if self._mqtt.version == "5":
-            options = SubscribeOptions(qos=qos, retainHandling=RETAIN_ONCE)
-            if self._filters[0].startswith("$share/"):  # retained messages never come (4.8.2)
-                options = SubscribeOptions(qos=qos)
-            self._client.subscribe([(name, options) for name in self._filters])
-        else:
-            self._client.subscribe([(name, qos) for name in self._filters])
+            shared = any(name.startswith("$share/") for name in self._filters)
+            options = SubscribeOptions(
+                qos=self._mqtt.qos,
+                retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                if shared  # where retained messages never come (4.8.2)
+                else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
+            )
+            wanted = [(name, options) for name in self._filters]
+        if wanted:
+            self._asked.add(self._client.subscribe(wanted)[1])
+        if self._dropped:
+            self._asked.add(self._client.unsubscribe(list(self._dropped))[1])
 
     def receive(self, maximum: int, timeout_s: float) -> Batch:
         """Up to ``maximum`` messages in order of arrival; waits for the first.
@@ -266,8 +281,9 @@ class Connection:
             self._lock.notify_all()
         if reason.is_failure:
             log.warning("%s: connection refused: %s", self.where, reason)
-        elif self._filters and not flags.session_present:
-            self._send_subscribe()
+        elif self._asked or not flags.session_present:
+            with self._lock:
+                self._send_filters()
 
     def _on_connect_fail(self, client: Any, data: Any) -> None:
         error = sys.exception()  # paho handles it, and tells nobody
@@ -325,7 +341,7 @@ class Connection:
             for name, reason in zip(self._filters, reasons, strict=False)
         ]
         with self._lock:
-            self._answered = True
+            self._asked.discard(mid)
             self._refusal = self._refusal or not_granted(self.where, self._mqtt, answers)
             self._lock.notify_all()
 
@@ -333,5 +349,6 @@ class Connection:
         self, client: Any, data: Any, mid: int, reasons: list[Any], properties: Any
     ) -> None:
         with self._lock:
-            self._answered = True
+            self._asked.discard(mid)
+            self._dropped = ()
             self._lock.notify_all()

@@ -1,0 +1,174 @@
+"""Several ``haltere ingest`` on this host that divide the messages by a shared subscription.
+
+Each worker is a process with a session of its own (``$share/GROUP/FILTER``, MQTT 5, 4.8.2) under
+a stable name, so that one that was killed comes back to what the broker still keeps for it. A
+worker that this start does not have any more is retired: it unsubscribes, carries what is queued
+for it, and ends its session.
+
+Order: each worker keeps the order of what it is given. Messages of one device may go to different
+workers, and then their order in Kafka is not the order of their publishing.
+"""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+from bridge.errors import Fenced, Misconfigured
+from bridge.session import SUFFIX
+from bridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2  # between two looks at the workers
+AGAIN_S = (1.0, 30.0)  # before a worker that died is started again, doubling
+LASTED_S = 60.0  # one that lived so long was well
+LEAVE_S = 8.0  # from SIGTERM to SIGKILL
+RETIRE_S = 600.0  # to carry what is queued for a worker that leaves
+ENDS = {2: Misconfigured, 4: Fenced}  # exit codes of a worker that shall not be started again
+
+
+class Worker:
+    """One process, started again when it dies."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], name: str) -> None:
+        self.name = name
+        self._command = list(command)
+        self._environment = os.environ | environment
+        self._wait_s, self._begun, self._again = AGAIN_S[0], 0.0, 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin it; in a session of its own, so that Ctrl-C reaches us alone."""
+        self._begun = time.monotonic()
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, start_new_session=True
+        )
+
+    def look(self) -> bool:
+        """Start it again if it has died and its time has come; whether it runs.
+
+        Raises:
+            Misconfigured: it cannot run with these settings.
+            Fenced: another client has come under its name.
+        """
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._again:
+                self.start()
+            return self._process is not None
+        code = self._process.poll()
+        if code is None:
+            return True
+        if code in ENDS:
+            raise ENDS[code](self.name, "a worker that can run", f"exit code {code}, see above")
+        self._wait_s = AGAIN_S[0] if now - self._begun > LASTED_S else self._wait_s
+        log.warning("%s ended with %d; again in %.0f s", self.name, code, self._wait_s)
+        self._process, self._again = None, now + self._wait_s
+        self._wait_s = min(2 * self._wait_s, AGAIN_S[1])
+        return False
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int:
+        """Until it has ended; killed when it takes longer. Its exit code."""
+        if self._process is None:
+            return 0
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> None:
+    """Keep that many workers running until told to stop; with none, only retire the old ones.
+
+    Stopped workers keep their sessions: the broker queues for them until they come back.
+
+    Raises:
+        Misconfigured: a worker cannot run with these settings.
+        Fenced: another client has come under the name of a worker.
+    """
+    group = settings.mqtt.group or settings.mqtt.client_id
+    members = [f"{_host(settings)}-{n}" for n in range(count)]
+    note = settings.ingest.state / "workers.json"
+    former = [member for member in _noted(note) if member not in members]
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps([*members, *former]), "utf-8")
+    workers = [
+        Worker(command, _environment(settings, group, member, n), f"worker {member}")
+        for n, member in enumerate(members)
+    ]
+    leaving = [
+        Worker([*command, "--leave"], _environment(settings, group, member, None), member)
+        for member in former
+    ]
+    if _alone(settings).exists():  # a single ingest was here before
+        leaving.append(Worker([*command, "--leave"], {}, "the single ingest"))
+    try:
+        for worker in workers:
+            worker.start()
+        gone = _retire(leaving)
+        note.write_text(json.dumps([m for m in [*members, *former] if m not in gone]), "utf-8")
+        while workers and not stop.wait(LOOK_S):
+            for worker in workers:
+                worker.look()
+    finally:
+        for worker in workers:
+            worker.send(signal.SIGTERM)
+        for worker in workers:
+            worker.wait(LEAVE_S)
+
+
+def _retire(leaving: Sequence[Worker]) -> set[str]:
+    """Let them carry what is queued for them, and end their sessions; who has."""
+    for worker in leaving:
+        log.info("%s leaves", worker.name)
+        worker.start()
+    return {worker.name for worker in leaving if worker.wait(RETIRE_S) == 0}
+
+
+def _environment(settings: Settings, group: str, member: str, number: int | None) -> dict[str, str]:
+    port = settings.metrics.port + (number or 0) if settings.metrics.port else 0
+    return {
+        "HALTERE_MQTT_GROUP": group,
+        "HALTERE_MQTT_MEMBER": member,
+        "HALTERE_METRICS_PORT": str(0 if number is None else port),
+    }
+
+
+def _host(settings: Settings) -> str:
+    """What the members of this host begin with."""
+    return settings.mqtt.member or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())
+
+
+def _alone(settings: Settings) -> Path:
+    return settings.ingest.state / f"{settings.mqtt.client_id}-ingest{SUFFIX}"
+
+
+def _noted(note: Path) -> list[str]:
+    try:
+        return [str(member) for member in json.loads(note.read_text("utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("%s: expected the names of workers, received %r", note, error)
+        return []
+
+
+def command_of(config: Path | None) -> list[str]:
+    """What starts one worker."""
+    named = ["--config", str(config)] if config else []
+    return [sys.executable, "-m", "haltere", "ingest", *named]
