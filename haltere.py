@@ -276,6 +276,33 @@ def demo(  # noqa: PLR0913, PLR0917  each is an option of the command line
 
 
 @app.command()
+def torture(  # noqa: PLR0913, PLR0917  each is an option of the command line
+    config: Config = None,
+    fault: Annotated[list[str] | None, typer.Option(help="one of them; repeatable")] = None,
+    messages: Annotated[int, typer.Option(help="for each fault")] = 20_000,
+    publishers: Annotated[int, typer.Option(help="connections that publish")] = 50,
+    seed: Annotated[int, typer.Option(help="the same seed, the same messages")] = 1,
+    own_brokers: Annotated[
+        bool, typer.Option("--own-brokers", help="those of the settings; --config implies it")
+    ] = False,
+    prefix: Annotated[str, typer.Option(help="of all its MQTT and Kafka topics")] = "torture",
+    folder: Annotated[Path | None, typer.Option(help="keep everything here")] = None,
+    as_json: Json = False,
+) -> None:
+    """Numbered messages through faults, and the ledger: sent, acknowledged, in Kafka, lost.
+
+    Example: haltere torture --fault kill-ingest --fault poison --messages 2000
+    """
+    from torture.run import Dose, Order, command  # noqa: PLC0415
+
+    dose, own = Dose(messages, publishers, seed), own_brokers or config is not None
+    order = Order(dose, tuple(fault or ()), folder, prefix, own, config)
+    report = command(order, DEFAULT_CONFIG, stop_on_signals())
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    raise typer.Exit(0 if report.good() else 1)
+
+
+@app.command()
 def check(config: Config = None, as_json: Json = False) -> None:
     """Read the configuration and try its connections.
 
