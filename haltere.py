@@ -282,14 +282,12 @@ def torture(  # noqa: PLR0913, PLR0917  each is an option of the command line
     messages: Annotated[int, typer.Option(help="for each fault")] = 20_000,
     publishers: Annotated[int, typer.Option(help="connections that publish")] = 50,
     seed: Annotated[int, typer.Option(help="the same seed, the same messages")] = 1,
-    own_brokers: Annotated[
-        bool, typer.Option("--own-brokers", help="those of the settings; --config implies it")
-    ] = False,
+    own_brokers: Annotated[bool, typer.Option("--own-brokers", help="of the settings")] = False,
     prefix: Annotated[str, typer.Option(help="of all its MQTT and Kafka topics")] = "torture",
     folder: Annotated[Path | None, typer.Option(help="keep everything here")] = None,
     as_json: Json = False,
 ) -> None:
-    """Numbered messages through faults, and the ledger: sent, acknowledged, in Kafka, lost.
+    """Numbered messages through faults, and what was lost; on embedded brokers unless told.
 
     Example: haltere torture --fault kill-ingest --fault poison --messages 2000
     """

@@ -219,7 +219,7 @@ class Load:
                 continue
             try:
                 connection, welcome = dial(self._mqtt, publisher.hello, self._tls)
-            except (OSError, Unavailable, Malformed) as error:
+            except (Unavailable, Malformed) as error:
                 log.info("%s: %s", publisher.hello.client_id, error)
                 self._retry_at = time.monotonic() + RETRY_S
                 return
@@ -301,24 +301,28 @@ def dial(
     """A connection that the broker has accepted.
 
     Raises:
-        OSError: nobody answers.
-        Unavailable: the broker is busy, or says nothing.
+        Unavailable: nobody answers, or the broker is busy.
         Misconfigured: it refuses for a reason that waiting does not mend.
     """
-    connection = socket.create_connection((mqtt.host, mqtt.port), CONNECT_S)
+    where = f"mqtt {mqtt.host}:{mqtt.port}"
     try:
+        connection = socket.create_connection((mqtt.host, mqtt.port), CONNECT_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            connection = tls.wrap_socket(connection, server_hostname=mqtt.host)
-        connection.sendall(packets.connect(hello))
-        return connection, _welcomed(connection, mqtt, hello)
-    except BaseException:
-        connection.close()
-        raise
+        try:
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_hostname=mqtt.host)
+            connection.sendall(packets.connect(hello))
+            return connection, _welcomed(connection, where, hello)
+        except BaseException:
+            connection.close()
+            raise
+    except OSError as error:
+        remedy = "start one with `haltere brokers`, or set mqtt.host and mqtt.port"
+        raise Unavailable(where, "an MQTT broker that answers", str(error), remedy) from None
 
 
-def _welcomed(connection: socket.socket, mqtt: Mqtt, hello: Hello) -> Welcome:
-    where, data = f"mqtt {mqtt.host}:{mqtt.port}", b""
+def _welcomed(connection: socket.socket, where: str, hello: Hello) -> Welcome:
+    data = b""
     while (found := packets.packet(data)) is None:
         more = connection.recv(1)  # what follows a CONNACK belongs to the session
         if not more:

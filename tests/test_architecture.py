@@ -21,7 +21,8 @@ FLOORS = {
     ),
     "thinking": (
         "bridge.fleet bridge.formats bridge.inflight bridge.normalise bridge.packets bridge.units"
-        " bridge.wire ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
+        " bridge.wire ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version"
+        " ml.windows"
     ),
     "edges": (
         "bridge.child bridge.jars bridge.kafka bridge.metrics bridge.mqtt bridge.publisher"

@@ -14,6 +14,8 @@ from threading import Event
 
 from bridge.brokers import Brokers, embedded
 from bridge.errors import HaltereError, Misconfigured
+from bridge.kafka import partitions
+from bridge.publisher import dial, hello
 from bridge.settings import PREFIX as SETTING
 from bridge.settings import Settings, known_keys, load
 from torture.faults import FAULTS, Fault
@@ -22,6 +24,7 @@ from torture.trial import Dose as Dose
 from torture.trial import Ground, Stopped, Stuck, Trial
 
 PREFIX = re.compile(r"[a-zA-Z0-9_-]{1,60}")  # good for an MQTT topic and for a Kafka topic
+CONNECT_S = 5.0  # to the user's brokers, before anything is begun
 SESSION_S = 3600  # how long the broker keeps what a run that was killed leaves behind
 
 
@@ -97,8 +100,7 @@ def _perform(fault: Fault, trial: Trial) -> None:
     for broker in (brokers.mqtt, brokers.kafka) if brokers else ():
         if not broker.alive():  # an earlier fault failed
             broker.start()
-    if not fault.settings.get("HALTERE_MQTT_GROUP"):
-        trial.forget()
+    trial.forget()
     for name, told in fault.workers:
         trial.expect(name, **told).launch()
     for worker in trial.workers.values():
@@ -111,6 +113,7 @@ def _perform(fault: Fault, trial: Trial) -> None:
     except (Stuck, HaltereError) as error:
         trial.problem(str(error))
     trial.leave()
+    trial.forget()
 
 
 def _undecided(account: Account) -> Account:
@@ -131,6 +134,8 @@ def _ground(
             f"MQTT {told.mqtt.host}:{told.mqtt.port}, topics {order.prefix}/#; Kafka"
             f" {told.kafka.bootstrap_servers}, topics {order.prefix}.*, which stay when it ends"
         )
+        partitions(told.kafka, CONNECT_S)
+        dial(told.mqtt, hello(told.mqtt, f"{order.prefix}-check"))[0].close()
     return Ground(settings, arguments, folder, order.prefix, brokers, _say)
 
 
@@ -198,7 +203,7 @@ def _check(order: Order) -> None:
     for name in order.faults:
         if name not in FAULTS:
             raise Misconfigured(f"torture --fault {name}", ", ".join(FAULTS), name)
-        if order.own and (why := _why_not(name, own=True, sessions=True)):
+        if why := _why_not(name, order.own, sessions=True):
             raise _refused(name, why)
     if not PREFIX.fullmatch(order.prefix) or order.prefix == "haltere":
         expected = "up to 60 letters, digits, - and _, and not haltere, which ingest never reads"

@@ -212,21 +212,30 @@ class Trial:
             time.sleep(LOOK_S)
 
     def leave(self) -> None:
-        """Stop ingest as one should, and read what is left in Kafka."""
+        """Stop ingest as one should, members for good, and read what is left in Kafka."""
+        how = signal.SIGUSR1 if self.grouped else signal.SIGTERM
         for name, worker in self.workers.items():
-            if worker.alive():
-                code = worker.dismiss(signal.SIGTERM, 2 * READY_S)
-                if code != 0:
-                    self.problem(f"{name} left with exit code {code} after SIGTERM")
+            if worker.alive() and (code := worker.dismiss(how, READY_S)) != 0:
+                self.problem(f"{name} left with exit code {code} after {how.name}")
         self._over.set()
         for thread in self._running:
             with contextlib.suppress(TimeoutError):
                 thread.result(READY_S)
 
     def forget(self) -> None:
-        """End the session that ingest keeps at the broker, so that it queues nothing more."""
+        """End the session that ingest keeps at the broker, so that it queues nothing more.
+
+        Members of a group end theirs when they leave for good.
+        """
+        if self.grouped:
+            return
         connection, _ = dial(self.settings.mqtt, hello(self.settings.mqtt, self.client_id))
         connection.close()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether several share one subscription."""
+        return bool(self.told.get("HALTERE_MQTT_GROUP"))
 
     @property
     def client_id(self) -> str:
