@@ -181,13 +181,13 @@ def _properties(data: bytes) -> dict[int, bytes]:
     if data[0] >= MORE:
         size, at = size | data[1] << 7, 2
     end = at + size
-    if end > len(data):
-        raise IndexError(end)
     while at < end:
         kind, at = data[at], at + 1
         for _ in range(2 if kind == _USER_PROPERTY else 1):
             n = _BYTES.get(kind) or 2 + struct.unpack_from(">H", data, at)[0]
             found[kind], at = data[at : at + n], at + n
+    if at != end or end > len(data):
+        raise IndexError(end)
     return found
 
 
