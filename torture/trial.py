@@ -101,6 +101,7 @@ class Trial:
         self.random = Random(f"{dose.seed}:{name}")  # noqa: S311
         self.account = Account(name, logs=str(ground.folder / name))
         self.workers: dict[str, Worker] = {}
+        self.expected: set[int] = set()  # exit codes with which ingest may end by itself
         self.told = dict(told)
         self.settings = ground.settings(told)
         self._stop = stop
@@ -250,6 +251,8 @@ class Trial:
 
     def problem(self, what: str) -> None:
         """Why this fault was not survived, or was none."""
+        if what in self.account.problems:
+            return
         self.account.problems.append(what)
         self.ground.say(f"{self.account.fault}: PROBLEM: {what}")
 
@@ -273,9 +276,9 @@ class Trial:
         account.ignored, account.duplicated = self._ignored, tally.duplicated
         account.missing = tally.lost(self.load.numbers)
         account.longest_stall_s = round(self.watch.stall.longest, 3)
-        if account.puback < self.numbers.count:
-            missing = self.numbers.count - account.puback
-            account.problems.append(f"{missing} messages were never acknowledged to the publisher")
+        if account.puback < account.sent or not account.sent:
+            what = f"{account.sent - account.puback} of {account.sent} messages were sent"
+            account.problems.append(f"{what} and never acknowledged to the publisher")
         return account
 
     def _revive(self) -> None:
@@ -283,7 +286,8 @@ class Trial:
         for name, worker in self.workers.items():
             if (code := worker.code()) is None:
                 continue
-            self.problem(f"{name} ended by itself with exit code {code}: {worker.last_words()}")
+            tell = self.note if code in self.expected else self.problem
+            tell(f"{name} ended by itself with exit code {code}: {worker.last_words()}")
             self._births += 1
             if self._births > BIRTHS:
                 raise Stuck(f"{name} ends again and again")

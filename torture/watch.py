@@ -27,7 +27,8 @@ class Watch:
         self._names = Topics(kafka.prefix)
         self.tally = tally
         self.stall = Stall(time.monotonic())
-        self.grown_at = time.monotonic()
+        self.grown_at = self._looked = time.monotonic()
+        self._known = 0
         self.abandoned = False  # then the end of the topics is not waited for
 
     def run(self, begun: Event, stop: Event) -> None:
@@ -51,16 +52,29 @@ class Watch:
                     raise Unavailable(consumer.where, "the end of its topics", f"not in {END_S} s")
 
     def _ends(self, consumer: Consumer) -> dict[tuple[str, int], int]:
+        """Tried again for a while: what was just created or just started has no leader yet."""
+        deadline = time.monotonic() + END_S
+        while True:
+            try:
+                return self._found(consumer)
+            except Unavailable:
+                if self.abandoned or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_S)
+
+    def _found(self, consumer: Consumer) -> dict[tuple[str, int], int]:
         places: dict[tuple[str, int], int] = {}
         for topic in (self._names.readings, self._names.deadletters):
             places |= {place: end for place, (_, end) in consumer.ends(topic).items()}
         return places
 
     def _look(self, consumer: Consumer) -> None:
-        before = self.tally.known
         for record in consumer.fetch(BATCH, LOOK_S):
             self._take(record)
-        now, grown = time.monotonic(), self.tally.known > before
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        grown, self._looked, self._known = self.tally.known > self._known, now, self.tally.known
         self.grown_at = now if grown else self.grown_at
         self.stall.look(now, grown, bool(self.tally.pending(self._acknowledged())))
 
