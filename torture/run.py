@@ -89,10 +89,10 @@ def endure(name: str, ground: Ground, dose: Dose, stop: Event) -> Account:
             _perform(fault, trial)
         except Stopped:
             trial.problem("stopped before its end: what was on the way is not counted as lost")
-            return _undecided(trial.close())
+            return trial.close(whole=False)
         except (Stuck, HaltereError) as error:
             trial.problem(str(error))
-        return trial.close()
+        return trial.close(whole=True)
 
 
 def _perform(fault: Fault, trial: Trial) -> None:
@@ -114,11 +114,6 @@ def _perform(fault: Fault, trial: Trial) -> None:
         trial.problem(str(error))
     trial.leave()
     trial.forget()
-
-
-def _undecided(account: Account) -> Account:
-    account.missing.clear()
-    return account
 
 
 def _ground(

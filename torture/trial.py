@@ -25,7 +25,7 @@ from torture.watch import Watch
 
 LOOK_S = 0.05
 READY_S = 30.0
-PATIENCE_S = 60.0  # without anything new in Kafka or at the publishers, then it is given up
+PATIENCE_S = 45.0  # without anything new in Kafka or at the publishers, then it is given up
 LONGEST_S, SLOWEST = 120.0, 500  # a fault takes no longer than this and a second for so many
 BIRTHS = 3  # of an ingest that ends by itself
 FENCED = 4  # exit code of an ingest whose session another has taken
@@ -267,16 +267,17 @@ class Trial:
         """Whether there is anything that a fault could hit."""
         return not self.settled()
 
-    def close(self) -> Account:
-        """The account of it all."""
+    def close(self, whole: bool) -> Account:
+        """The account of it all; of a part, nothing is lost that was on the way."""
         account, tally = self.account, self.tally
         account.seconds = round(self.watch.grown_at - self._begun, 3)
         account.sent, account.puback = self.load.sent, self.load.acknowledged
         account.in_kafka, account.dead_lettered = tally.in_kafka, tally.dead_lettered
         account.ignored, account.duplicated = self._ignored, tally.duplicated
-        account.missing = tally.lost(self.load.numbers)
         account.longest_stall_s = round(self.watch.stall.longest, 3)
-        if account.puback < account.sent or not account.sent:
+        if whole:
+            account.missing = tally.lost(self.load.numbers)
+        if whole and (account.puback < account.sent or not account.sent):
             what = f"{account.sent - account.puback} of {account.sent} messages were sent"
             account.problems.append(f"{what} and never acknowledged to the publisher")
         return account
