@@ -138,7 +138,7 @@ def poison(trial: Trial) -> None:
 
 def rebalance(trial: Trial) -> None:
     """Members of a shared subscription join, leave for good, stop, and are killed."""
-    first, second = trial.workers["worker-0"], trial.workers["worker-1"]
+    second = trial.workers["worker-1"]
     trial.reach(0.15)
     third = trial.hire("worker-2", HALTERE_MQTT_MEMBER="2")
     trial.note(f"worker-2 joined, {trial.position()}")
@@ -149,7 +149,6 @@ def rebalance(trial: Trial) -> None:
     trial.reach(0.5)
     _dismiss(trial, "worker-0", signal.SIGUSR1, "left for good")
     del trial.workers["worker-0"]
-    first.kill()
     trial.reach(0.7)
     _dismiss(trial, "worker-2", signal.SIGTERM, "stopped")
     third.launch()
