@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.brokers import Brokers
-from bridge.publisher import dial, hello
 from torture.trial import FENCED, LOOK_S, Stuck, Trial, Worker
 
 KILLS = (0.15, 0.35, 0.55, 0.75)  # of the messages in Kafka
@@ -113,8 +112,7 @@ def takeover(trial: Trial) -> None:
     ingest = trial.workers["ingest"]
     trial.reach(0.2)
     _bites(trial, "ingest")
-    mqtt = trial.settings.mqtt
-    connection, welcome = dial(mqtt, hello(mqtt, trial.client_id, clean=False))
+    connection, welcome = trial.dial(clean=False)
     trial.note(f"a bare client came as {trial.client_id}, {trial.position()}")
     if not welcome.session_present:
         trial.problem(f"there was no session of {trial.client_id} to take")

@@ -6,6 +6,8 @@ breaks something. Every wait has a deadline, so that the ledger comes in the end
 
 import contextlib
 import signal
+import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +18,7 @@ from threading import Event
 
 from bridge.brokers import Brokers
 from bridge.child import Launch
+from bridge.packets import Welcome
 from bridge.publisher import Load, Messages, Pace, dial, hello
 from bridge.settings import Settings
 from demo.services import Service
@@ -63,6 +66,7 @@ class Ground:
     prefix: str
     brokers: Brokers | None
     say: Callable[[str], None] = field(default=print)
+    tls: ssl.SSLContext | None = None  # for our own MQTT clients
 
 
 class Worker(Service):
@@ -117,7 +121,7 @@ class Trial:
         self.numbers = Numbers(root, dose.messages, start_ms, dose.seed, large)
         self.tally = Tally(self.numbers, self.numbers.ignored(self.settings.route))
         messages = Messages(dose.messages, self.numbers.topic, self.numbers.payload)
-        self.load = Load(self.settings.mqtt, messages, dose.pace())
+        self.load = Load(self.settings.mqtt, messages, dose.pace(), ground.tls)
         self.watch = Watch(self.settings.kafka, self.tally, lambda: self.load.numbers)
         self._ignored = sum(self.tally.ignored)
         self._loading: Future[None] | None = None
@@ -230,8 +234,12 @@ class Trial:
         """
         if self.grouped:
             return
-        connection, _ = dial(self.settings.mqtt, hello(self.settings.mqtt, self.client_id))
-        connection.close()
+        self.dial(clean=True)[0].close()
+
+    def dial(self, clean: bool) -> tuple[socket.socket, Welcome]:
+        """A bare client under ingest's name."""
+        mqtt = self.settings.mqtt
+        return dial(mqtt, hello(mqtt, self.client_id, clean), self.ground.tls)
 
     @property
     def grouped(self) -> bool:
