@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.command import Config, Json, say, settings, stop_on_signals
+from bridge.command import DEFAULT_CONFIG, Config, Json, say, settings, stop_on_signals
 from bridge.dlq_command import dlq
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
 from bridge.settings import PREFIX, Settings
@@ -220,7 +220,7 @@ def simulate(  # noqa: PLR0913, PLR0917  each is an option of the command line
 
     told = settings(config)
     stop = stop_on_signals()
-    files = simulator.Outputs(out, Listener(stop, listen, out / "done"))
+    files = simulator.Outputs(out, simulator.Listener(stop, listen, out / "done"))
     start = simulator.now_micros()
     if replay:
         recording = open_recording(replay, device)
@@ -235,25 +235,6 @@ def simulate(  # noqa: PLR0913, PLR0917  each is an option of the command line
     programme = replace(programme, messages=simulator.until(programme.messages, enough.is_set))
     stats = simulator.publish(programme, told.mqtt, files, stop)
     say(f"published {stats.published}, acknowledged {stats.acknowledged}, alerts {stats.alerts}")
-
-
-class Listener:
-    """Shows the counters of a simulation; after its last PUBACK it listens on, then stops."""
-
-    def __init__(self, stop: Event, seconds: float, done: Path) -> None:
-        self._stop = stop
-        self._left = seconds
-        self._done = done  # a file that appears when everything is acknowledged
-
-    def __call__(self, stats: Any) -> None:
-        if sys.stderr.isatty():
-            counters = f"published {stats.published}, alerts {stats.alerts}"
-            print(f"\r{counters}", end="", file=sys.stderr, flush=True)
-        if stats.done and not stats.in_flight:
-            self._done.touch()
-            self._left -= 1.0  # called once a second
-            if self._left <= 0:
-                self._stop.set()
 
 
 @app.command()
@@ -279,6 +260,31 @@ def demo(  # noqa: PLR0913, PLR0917  each is an option of the command line
         del os.environ[name]  # the demo has brokers of its own, whatever this shell points at
     play = Play(minutes, devices, rate, seed, replay, speed)
     report = run(play, folder, headless, stop_on_signals())
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    raise typer.Exit(0 if report.good() else 1)
+
+
+@app.command()
+def torture(  # noqa: PLR0913, PLR0917  each is an option of the command line
+    config: Config = None,
+    fault: Annotated[list[str] | None, typer.Option(help="one of them; repeatable")] = None,
+    messages: Annotated[int, typer.Option(help="for each fault")] = 20_000,
+    publishers: Annotated[int, typer.Option(help="connections that publish")] = 50,
+    seed: Annotated[int, typer.Option(help="the same seed, the same messages")] = 1,
+    own_brokers: Annotated[bool, typer.Option("--own-brokers", help="of the settings")] = False,
+    prefix: Annotated[str, typer.Option(help="of all its MQTT and Kafka topics")] = "torture",
+    folder: Annotated[Path | None, typer.Option(help="keep everything here")] = None,
+    as_json: Json = False,
+) -> None:
+    """Numbered messages through faults, and what was lost; on embedded brokers unless told.
+
+    Example: haltere torture --fault kill-ingest --fault poison --messages 2000
+    """
+    from torture.run import Dose, Order, command  # noqa: PLC0415
+
+    dose, own = Dose(messages, publishers, seed), own_brokers or config is not None
+    order = Order(dose, tuple(fault or ()), folder, prefix, own, config)
+    report = command(order, DEFAULT_CONFIG, stop_on_signals())
     print(json.dumps(report.as_json()) if as_json else report.as_text())
     raise typer.Exit(0 if report.good() else 1)
 

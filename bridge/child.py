@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -94,6 +95,7 @@ class Launch:
     command: tuple[str, ...]  # the program by its absolute path
     log: Path
     parting: signal.Signals = signal.SIGKILL  # what the kernel sends when we are gone
+    environment: Mapping[str, str] = field(default_factory=dict)  # on top of ours
 
 
 class Child(ABC):
@@ -170,6 +172,10 @@ class Child(ABC):
         """SIGKILL: as a crash would end it; the folder stays."""
         self._end(signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """End it cleanly, to be started again: the folder stays."""
+        self._end(signal.SIGTERM)
+
     def restart(self) -> None:
         """On the same port and data, after a clean end if it runs."""
         self._end(signal.SIGTERM)
@@ -224,6 +230,7 @@ def _spawn(plan: Launch, folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             cwd=folder,
+            env={**os.environ, **plan.environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -6,11 +6,13 @@ folder. The pipeline under test never reads that folder.
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import IO, Any, Protocol
 
 from bridge import settings
@@ -317,3 +319,22 @@ def _alert_of(payload: bytes) -> dict[str, Any] | None:
     if isinstance(alert, dict) and isinstance(alert.get("valid_until"), int | float):
         return alert
     return None
+
+
+class Listener:
+    """Shows the counters of a simulation; after its last PUBACK it listens on, then stops."""
+
+    def __init__(self, stop: Event, seconds: float, done: Path) -> None:
+        self._stop = stop
+        self._left = seconds
+        self._done = done  # a file that appears when everything is acknowledged
+
+    def __call__(self, stats: Stats) -> None:
+        if sys.stderr.isatty():
+            counters = f"published {stats.published}, alerts {stats.alerts}"
+            print(f"\r{counters}", end="", file=sys.stderr, flush=True)
+        if stats.done and not stats.in_flight:
+            self._done.touch()
+            self._left -= 1.0  # called once a second
+            if self._left <= 0:
+                self._stop.set()

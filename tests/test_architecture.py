@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CODE = ("bridge", "ml", "demo")
+CODE = ("bridge", "ml", "demo", "torture")
 LONGEST = 400  # lines of a module
 
 # A module imports from floors below, or from its own. Lowest first; a package stands for all in it.
@@ -21,19 +21,21 @@ FLOORS = {
     ),
     "thinking": (
         "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
-        " bridge.mqtt_words bridge.normalise bridge.offline bridge.plan bridge.units bridge.wire"
+        " bridge.mqtt_words bridge.normalise bridge.offline bridge.packets bridge.plan"
+        " bridge.units bridge.wire"
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
         "bridge.breaker bridge.child bridge.inbox bridge.jars bridge.kafka bridge.metrics"
-        " bridge.mqtt bridge.replay bridge.schema_registry bridge.session bridge.tls"
-        " ml.checkpoint ml.registry ml.source"
+        " bridge.mqtt bridge.publisher bridge.replay bridge.schema_registry bridge.session"
+        " bridge.tls ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"
         " bridge.tail bridge.workers ml.score ml.train"
     ),
     "demo": "demo",
+    "torture": "torture",
     "command": "bridge.command bridge.dlq_command haltere",
 }
 ORDER = {name: n for n, names in enumerate(FLOORS.values()) for name in names.split()}
@@ -60,7 +62,7 @@ ML_SEES = {f"bridge.{name}" for name in _SEEN}
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the three packages and the command, by its name; a package is one too."""
+    """Every module of the packages and the command, by its name; a package is one too."""
     found = {"haltere": ROOT / "haltere.py"}
     for package in CODE:
         for path in sorted((ROOT / package).rglob("*.py")):

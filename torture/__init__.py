@@ -1,0 +1,1 @@
+"""``haltere torture``: numbered messages through faults, and what became of each number."""
