@@ -1,5 +1,6 @@
 """The command: the only file that knows both halves; imports each inside its subcommand."""
 
+import gc
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ log = logging.getLogger("haltere")
 
 EXITS: dict[type[HaltereError], int] = {Malformed: 1, Misconfigured: 2, Unavailable: 3, Fenced: 4}
 LONG_AGO_S = 60.0
+SELDOM = (50_000, 50, 100)  # objects and rounds between two garbage collections
 RETRY_S = (1.0, 10.0)  # between two attempts to reach a broker, doubling
 
 app = typer.Typer(
@@ -101,6 +103,8 @@ def ingest(
     if leave:
         leaving.set()
     signal.signal(signal.SIGUSR1, lambda *_: leaving.set())
+    gc.freeze()
+    gc.set_threshold(*SELDOM)  # messages hold no cycles: looking for them costs a twentieth
     serve("ingest", config, partial(run, leave=leaving), lone=True)
 
 

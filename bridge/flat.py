@@ -31,8 +31,9 @@ class Flat(NamedTuple):
 
     def read(self, tree: dict[str, Any]) -> Found | None:
         """What it says; None where that takes more than reading numbers."""
+        time_key, device_key, lat_key, lon_key, steps, _ = self
         values = []
-        for key, scale, offset, low, high in self.steps:
+        for key, scale, offset, low, high in steps:
             sent = tree[key]
             if sent.__class__ is not float and sent.__class__ is not int:
                 return None
@@ -40,12 +41,14 @@ class Flat(NamedTuple):
             if not low <= value <= high:
                 return None
             values.append(value)
-        time = instant(tree[self.time]) if self.time else None
-        device = tree[self.device] if self.device else ""
-        if (self.time and time is None) or device.__class__ is not str or len(device) > MAX_TEXT:
+        time, device, position = None, "", None
+        if time_key and (time := instant(tree[time_key])) is None:
             return None
-        position = place(tree[self.lat], tree[self.lon]) if self.lat else None
-        if (self.device and not device.strip()) or (self.lat and not position):
+        if device_key:
+            device = tree[device_key]
+            if device.__class__ is not str or len(device) > MAX_TEXT or not device.strip():
+                return None
+        if lat_key and (position := place(tree[lat_key], tree[lon_key])) is None:
             return None
         return device.strip(), time, position, tuple(values)
 

@@ -56,6 +56,10 @@ class Sheaf:
         self.rows.append(row)
         self.owners.append(message)
 
+    def cut(self, count: int) -> None:
+        """Keep the first of them."""
+        del self.rows[count:], self.owners[count:]
+
 
 @dataclass(slots=True, eq=False)
 class Run:
@@ -171,16 +175,21 @@ class Ingest:
 
     def _accept(self, run: Run, message: Message, outcome: Accepted) -> DeadLetter | None:
         """The records of a message; a letter where they cannot be written."""
-        encode = self._encode
+        encode, readings, positions = self._encode, run.readings, run.positions
+        before = len(readings.rows), len(positions.rows)
         try:
-            rows = [(r.device.encode(), encode(r), r.position) for r in outcome.readings]
+            for reading in outcome.readings:
+                key, value = reading.device.encode(), encode(reading)
+                readings.rows.append({"key": key, "value": value})
+                readings.owners.append(message)
+                if reading.position is not None:
+                    positions.rows.append({"key": key, "value": value})
+                    positions.owners.append(message)
         except Exception as error:  # a fault of ours must not stop the stream, nor hide
+            readings.cut(before[0])
+            positions.cut(before[1])
             fault = Malformed("", "readings that can be written", f"our fault: {error!r}")
             return letter(message, "encode", fault)
-        for key, value, position in rows:
-            run.readings.add({"key": key, "value": value}, message)
-            if position is not None:
-                run.positions.add({"key": key, "value": value}, message)
         return None
 
     def _send(self, topic: str, rows: list[Row], place: Place[Run]) -> None:

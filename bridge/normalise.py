@@ -6,13 +6,12 @@ means is worked out once (`_plan`), so that a message costs little more than its
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 import orjson
+from xxhash import xxh3_64_hexdigest
 
 from bridge.contracts import MICROS, DeadLetter, Message, Position, Quality, Reading
 from bridge.errors import Malformed
@@ -33,7 +32,7 @@ from bridge.units import known
 SKEW = 86_400 * MICROS  # us between an event and its reception that nobody believes
 _OUT_OF_RANGE, _ESTIMATED = Quality.OUT_OF_RANGE.value, Quality.TIME_ESTIMATED.value
 _SKEWED, _DUP, _RETAINED = Quality.CLOCK_SKEW.value, Quality.DUP.value, Quality.RETAINED.value
-SHORT = 256  # characters of a topic that is worth remembering
+REMEMBERED, SHORT = 20_000, 256  # topics, and the longest of them in characters
 _GENERIC_WORDS = (
     "telemetry state data sensors readings tele stat status sensor measurements measurement"
     " values value events event up uplink json raw attributes messages message metrics"
@@ -103,11 +102,12 @@ class Normaliser:
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self._routes = [(route_pattern(r.topic), r.device_must_match) for r in routes]
-        self._remembered: Callable[[str], _Facts] = lru_cache(maxsize=8192)(self._facts)
+        self._remembered: dict[str, _Facts] = {}
 
     def __call__(self, message: Message) -> Outcome:
         """What becomes of a message; never raises."""
-        if message.payload[:1] == b"{" and len(message.payload) <= FLAT_BYTES:
+        payload = message.payload
+        if payload[:1] == b"{" and len(payload) <= FLAT_BYTES:
             facts = self._topic(message.topic)
             reading = _flat_reading(message, facts) if facts.plain else None
             if reading is not None:
@@ -145,7 +145,14 @@ class Normaliser:
             return _dead(message, stage, fault), name, why, []
 
     def _topic(self, topic: str) -> _Facts:
-        return self._remembered(topic) if len(topic) <= SHORT else self._facts(topic)
+        facts = self._remembered.get(topic)
+        if facts is None:
+            facts = self._facts(topic)
+            if len(topic) <= SHORT:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[topic] = facts
+        return facts
 
     def _facts(self, topic: str) -> _Facts:
         if topic.startswith("$"):
@@ -288,14 +295,20 @@ def _device(facts: _Facts, sample: Sample) -> str:
 def _position(
     place: tuple[float, float], motion: tuple[int, ...], values: tuple[float, ...]
 ) -> Position:
-    altitude, speed, course, accuracy = [values[i] if i >= 0 else None for i in motion]
-    return Position(*place, altitude, speed, course, accuracy)
+    altitude, speed, course, accuracy = motion
+    return Position(
+        *place,
+        values[altitude] if altitude >= 0 else None,
+        values[speed] if speed >= 0 else None,
+        values[course] if course >= 0 else None,
+        values[accuracy] if accuracy >= 0 else None,
+    )
 
 
 def _id(message: Message, device: str, time: int | None) -> str:
     """16 hex digits: the same for the same event; without a time each reception counts."""
     when = f"{message.topic}\n{device}\n{time or -message.received}\n".encode("utf-8", "replace")
-    return blake2b(when + message.payload, digest_size=8).hexdigest()
+    return xxh3_64_hexdigest(when + message.payload)
 
 
 def _dead(message: Message, stage: str, error: Malformed) -> DeadLetter:

@@ -304,13 +304,19 @@ def zigzag(n: int) -> bytes:
     n = (n << 1) ^ (n >> 63)
     if n < 128:  # noqa: PLR2004
         return _ONE[n]
+    if n >= 1 << 42:  # a time: what is above 28 bits changes every two minutes
+        low = n & 0xFFF_FFFF
+        return _TWO_MORE[low & 16383] + _TWO_MORE[low >> 14] + _high(n >> 28)
     out = b""
     while n >= 128:  # noqa: PLR2004
-        if n < 1 << 14:
-            return out + _MORE[n & 127] + _ONE[n >> 7]
-        out += _TWO_MORE[n & 16383]
-        n >>= 14
+        out += _MORE[n & 127]
+        n >>= 7
     return out + _ONE[n]
+
+
+@lru_cache(maxsize=4096)
+def _high(n: int) -> bytes:
+    return zigzag(n >> 1 if n % 2 == 0 else -(n >> 1) - 1)
 
 
 _ONE = [bytes((n,)) for n in range(128)]  # the last seven bits of a number ...
@@ -335,16 +341,21 @@ def _strings(texts: tuple[str, ...]) -> bytes:
     return zigzag(len(texts)) + b"".join(map(_string, texts)) + b"\0"
 
 
-def _optional(value: float | None) -> bytes:
-    return b"\0" if value is None else b"\x02" + struct.pack("<d", value)
-
-
 def _position(p: Position) -> bytes:
-    lat, lon, *motion = p
-    return b"\2" + _PLACE(lat, lon) + b"".join([_optional(v) for v in motion])
+    lat, lon, altitude, speed, course, accuracy = p
+    if altitude is None and course is None and accuracy is None:
+        if speed is None:
+            return _STILL(2, lat, lon)
+        return _MOVING(2, lat, lon, 2, speed)
+    return _STILL(2, lat, lon)[:-4] + b"".join(map(_optional, (altitude, speed, course, accuracy)))
 
 
-_PLACE = struct.Struct("<dd").pack
+def _optional(value: float | None) -> bytes:
+    return b"\0" if value is None else b"\2" + struct.pack("<d", value)
+
+
+_STILL = struct.Struct("<Bddxxxx").pack  # each x is a 0: a union's null
+_MOVING = struct.Struct("<BddxBdxx").pack
 
 
 def _constant(device: str, class_: str, source: str, *lists: tuple[str, ...]) -> bytes:

@@ -96,6 +96,7 @@ class FakeConnection(Connection):
     """Hands out deliveries, records their acks; records publishes, acknowledges when told."""
 
     def __init__(self) -> None:
+        self._asked = set()
         self.acked: list[int] = []  # numbers of messages, in order
         self._inbox = Inbox(self.acked.extend, 1_000_000, 1 << 40)
         self.published: list[tuple[str, bytes]] = []

