@@ -12,7 +12,7 @@ MQTT wants acknowledgments in the order of arrival (MQTT 5, 4.6), Kafka wants on
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,10 +47,6 @@ class Line(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return (place.item for place in self._places)
 
-    def first(self) -> T:
-        """The oldest item."""
-        return self._places[0].item
-
     def enter(self, item: T, parts: int = 1) -> Place[T]:
         """Append an item that is done after ``parts`` calls of `Place.done`."""
         place = Place(item, parts)
@@ -65,6 +61,7 @@ class Line(Generic[T]):
             released.append(places.popleft().item)
         return released
 
-    def clear(self) -> None:
-        """Forget everything: the connection it came in on is gone and will redeliver."""
-        self._places.clear()
+    def drop(self, unwanted: Callable[[T], bool]) -> None:
+        """Forget the oldest ones that are unwanted, done or not: their connection is gone."""
+        while self._places and unwanted(self._places[0].item):
+            self._places.popleft()

@@ -16,7 +16,7 @@ from threading import Event
 from bridge import kafka, mqtt, wire
 from bridge.breaker import Breaker, verdict
 from bridge.breaker import place as breaker_file
-from bridge.contracts import Contract, DeadLetter, Message, Reading, Topics
+from bridge.contracts import MICROS, Contract, DeadLetter, Message, Reading, Topics
 from bridge.errors import HaltereError, Malformed, Misconfigured
 from bridge.inbox import Batch
 from bridge.inflight import Line, Place
@@ -214,8 +214,8 @@ class Ingest:
             for message in run.poison:
                 self._breaker.forget(message)
             self._telemetry.count("acknowledged", len(run.batch))
-        if self.line and self.line.first().batch.stale():
-            self.line.clear()  # their connection is gone: the broker sends them again
+            self._telemetry.latency(time.time() - run.batch.messages[0].received / MICROS)
+        self.line.drop(lambda run: run.batch.stale())  # the broker sends them again
 
     def _bury(self, record: Record, place: Place[Run], error: Malformed) -> None:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""

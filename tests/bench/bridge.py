@@ -3,6 +3,7 @@
     python -m tests.bench.bridge --messages 200000 --qos 1 --json
     python -m tests.bench.bridge --peer telegraf=/usr/bin/telegraf --version 3.1.1
     python -m tests.bench.bridge --malformed
+    python -m tests.bench.bridge --outage 60
 
 Every subject carries the same load on the same brokers, one after the other: JSON of 138 bytes, at
 the end in Kafka with acks=all. The clock runs from the first record in Kafka to the last, CPU is
@@ -17,37 +18,42 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from bridge.brokers import Brokers, embedded
 from bridge.errors import Unavailable
 from bridge.kafka import Consumer
-from bridge.settings import Kafka
+from bridge.publisher import Load, Messages, Pace
+from bridge.settings import Kafka, Mqtt
+from tests.bench.load import payload, topic
 from tests.bench.subjects import ROOT, Haltere, Paho, Peer, Subject, Task
 
 PATIENCE_S = 20.0  # without a new record, after which no more will come
 LOOK_S = 0.05
 REST_S = 2.0  # between two subjects
+RATE = 5000  # messages a second while Kafka is stopped, ...
+AROUND_S = 10  # ... and so long before and after
 
 
 class Arrivals:
     """How many records a topic has gained since it was first looked at."""
 
     def __init__(self, servers: str, topic: str) -> None:
-        self._consumer = Consumer(Kafka(bootstrap_servers=servers))
+        self.consumer = Consumer(Kafka(bootstrap_servers=servers))
         self._topic = topic
         self._before = 0
         self._before = self.count()
 
     def count(self) -> int:
         try:
-            ends = self._consumer.ends(self._topic).values()
+            ends = self.consumer.ends(self._topic).values()
         except Unavailable:  # made just now
             return 0
         return sum(end for _, end in ends) - self._before
 
     def close(self) -> None:
-        self._consumer.__exit__(None, None, None)
+        self.consumer.__exit__(None, None, None)
 
 
 def cpu_s(pid: int) -> float:
@@ -61,10 +67,10 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure(subject: Subject, messages: int, kind: str, topic: str) -> dict[str, Any]:
+def measure(subject: Subject, messages: int, kind: str, where: str) -> dict[str, Any]:
     """Run one subject over one load."""
     task = subject.task
-    arrivals = Arrivals(task.servers, topic)
+    arrivals = Arrivals(task.servers, where)
     try:
         spent, memory = cpu_s(subject.pid), resident_mb(subject.pid)
         begun, first, count, last = time.perf_counter(), 0.0, 0, 0.0
@@ -142,6 +148,46 @@ def malformed(task: Task, asked: argparse.Namespace, folder: Path) -> dict[str, 
     return {"good": good, "malformed": bad, "rate_ratio": ratio}
 
 
+def outage(task: Task, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Kafka is stopped under load: does MQTT hold, does memory stay, does all arrive?"""
+    count = RATE * (asked.outage + 2 * AROUND_S)
+    load = Load(
+        Mqtt(port=task.port, version="3.1.1", client_id="load"),
+        Messages(count, topic, payload),
+        Pace(publishers=10, qos=1, rate=RATE),
+    )
+    with Haltere(folder / "haltere", task) as haltere:
+        publishing = Thread(target=load.run, args=(Event(),))
+        publishing.start()
+        time.sleep(AROUND_S)
+        before = resident_mb(haltere.pid)
+        task.brokers.kafka.interrupt()
+        largest, until = before, time.monotonic() + asked.outage
+        while time.monotonic() < until:
+            time.sleep(1)
+            largest = max(largest, resident_mb(haltere.pid))
+        task.brokers.kafka.start()
+        publishing.join()
+        last, deadline = -1, time.monotonic() + PATIENCE_S
+        while (now := haltere.acknowledged()) < count and time.monotonic() < deadline:
+            deadline = time.monotonic() + PATIENCE_S if now > last else deadline
+            last = now
+            time.sleep(0.5)
+            largest = max(largest, resident_mb(haltere.pid))
+        lost = haltere.logged().count("connection lost")
+        arrived = Arrivals(task.servers, haltere.topic)
+        total = sum(end for _, end in arrived.consumer.ends(haltere.topic).values())
+        arrived.close()
+    return {
+        "outage_s": asked.outage,
+        "published": load.sent,
+        "acknowledged": now,
+        "in_kafka": total,
+        "connections_lost": lost,
+        "memory_growth_mb": round(largest - before, 1),
+    }
+
+
 def progress(found: dict[str, Any]) -> None:
     line = "{subject}: {per_second} messages a second, {cpu_us_per_message} us CPU each"
     print(line.format(**found), file=sys.stderr, flush=True)
@@ -156,6 +202,7 @@ def main() -> None:
     parser.add_argument("--version", choices=("5", "3.1.1"), default="5", help="of MQTT")
     parser.add_argument("--peer", action="append", default=[], metavar="telegraf=PATH")
     parser.add_argument("--malformed", action="store_true", help="good traffic beside garbage")
+    parser.add_argument("--outage", type=int, default=0, help="seconds to stop Kafka for")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with (
@@ -163,7 +210,8 @@ def main() -> None:
         embedded(Path(temporary), lambda text: print(text, file=sys.stderr)) as brokers,
     ):
         task = Task(brokers, asked.qos, asked.version)
-        found = (malformed if asked.malformed else compare)(task, asked, Path(temporary))
+        trial = outage if asked.outage else malformed if asked.malformed else compare
+        found = trial(task, asked, Path(temporary))
     print(json.dumps(found, indent=None if asked.json else 2))
 
 

@@ -71,6 +71,6 @@ def test_further_parts_hold_an_item_back() -> None:
 def test_what_was_cleared_is_not_released_although_its_parts_come() -> None:
     line = Line[str]()
     place = line.enter("old")
-    line.clear()
+    line.drop(lambda item: True)
     place.done()
     assert (len(line), line.release()) == (0, [])

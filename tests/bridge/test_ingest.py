@@ -208,6 +208,17 @@ def test_a_full_queue_blocks_the_taking_of_messages_and_loses_none() -> None:
     assert len(bench.producer.delivered) == 4
 
 
+def test_after_a_reconnect_only_what_came_before_it_leaves_the_line(bench: Bench) -> None:
+    bench.take(payload(1))
+    bench.connection.reconnect()
+    bench.take(payload(1))  # redelivered
+    bench.take(payload(2))
+    assert bench.settle() == []
+    assert len(bench.ingest.line) == 2
+    bench.producer.deliver_all()
+    assert bench.settle() == [2, 3]
+
+
 def test_a_step_takes_a_batch_and_no_more(bench: Bench) -> None:
     count = BATCH + 1
     bench.connection.arrive([bench.connection.delivery(n, TOPIC, payload(n)) for n in range(count)])
