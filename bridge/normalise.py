@@ -245,7 +245,7 @@ def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
     if facts.site:
         device = f"{facts.site}/{device}"
     plan, received = flat.plan, message.received
-    return Reading(
+    parts = (
         device,
         facts.device_class or plan.device_class,
         received if time is None else time,
@@ -260,6 +260,7 @@ def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
         _position(place, plan.motion, values) if place else None,
         _reception(message, time),
     )
+    return tuple.__new__(Reading, parts)  # in half the time
 
 
 def _specific(segments: list[str]) -> list[str]:
