@@ -84,7 +84,6 @@ autosave_interval 30
 # nothing is dropped: a subscriber that is slow or away finds everything queued
 max_queued_messages 0
 max_inflight_messages 2000
-set_tcp_nodelay true
 log_dest stdout
 log_type error
 log_type warning
