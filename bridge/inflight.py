@@ -65,6 +65,6 @@ class Line(Generic[T]):
             released.append(places.popleft().item)
         return released
 
-    def clear(self) -> None:
-        """Forget everything: the connection it came in on is gone and will redeliver."""
-        self._places.clear()
+    def drop(self) -> None:
+        """Forget the oldest item: the connection it came in on is gone and will redeliver."""
+        self._places.popleft()

@@ -211,11 +211,13 @@ class Ingest:
     def _acknowledge(self) -> None:
         for run in self.line.release():
             run.batch.ack()
+            if run.batch.stale():
+                continue
             for message in run.poison:
                 self._breaker.forget(message)
             self._telemetry.count("acknowledged", len(run.batch))
-        if self.line and self.line.first().batch.stale():
-            self.line.clear()  # their connection is gone: the broker sends them again
+        while self.line and self.line.first().batch.stale():
+            self.line.drop()  # its connection is gone: the broker sends it again
 
     def _bury(self, record: Record, place: Place[Run], error: Malformed) -> None:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""
