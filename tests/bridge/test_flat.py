@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ ROLES = (
 )
 CHANNELS = (
     "temp temperature Temperature tempF temp_C temp-c hum humidity_% pressure_kPa p_hPa speed_kmh"
-    " speed course heading altitude accuracy acc battery rpm x y X a.b a a-b . ! ° \u2603 \u0130 value_1"
+    " speed course heading altitude accuracy acc battery rpm x y X a.b a a-b . ! ° \u2603 \u0130"
 )
 keys = st.sampled_from([*ROLES.split(), *CHANNELS.split(), ""]) | st.text(max_size=5)
 numbers = (
@@ -198,7 +199,7 @@ roles = st.tuples(
 )
 common = (
     st.tuples(pairs_of_numbers, roles)
-    .map(lambda both: sum(both[1], both[0]))
+    .map(lambda both: [*both[0], *chain(*both[1])])
     .flatmap(st.permutations)
 )
 flags = st.fixed_dictionaries({"dup": st.booleans(), "retain": st.booleans()})
