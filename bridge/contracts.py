@@ -28,6 +28,7 @@ class Stage(StrEnum):
 
     DECODE = "decode"  # its format could not read it
     NORMALISE = "normalise"  # what it says makes no reading
+    ENCODE = "encode"  # its readings cannot be written
     PRODUCE = "produce"  # Kafka refuses what it became
     POISON = "poison"  # its handling ended the process
 

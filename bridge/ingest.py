@@ -211,6 +211,8 @@ class Ingest:
     def _acknowledge(self) -> None:
         for run in self.line.release():
             run.batch.ack()
+            if run.batch.stale():
+                continue
             for message in run.poison:
                 self._breaker.forget(message)
             self._telemetry.count("acknowledged", len(run.batch))

@@ -55,7 +55,8 @@ class Stream:
         self._five = five
         self._largest = largest
         self._pieces: list[bytes] = []
-        self._have = 0  # bytes in the pieces
+        self._at = 0  # where in them the first packet begins that was not handed over
+        self._have = 0  # bytes from there on
         self._need = _HEADER  # bytes without which nothing is whole
         self._topics: dict[bytes, str] = {}
 
@@ -68,36 +69,45 @@ class Stream:
         """What is whole, up to the first packet that is no PUBLISH; None when nothing is.
 
         Raises:
-            Malformed: this is not MQTT, or a packet is too large; the stream is of no use any more.
+            Malformed: this is not MQTT, or a packet is too large; the stream is of no use any
+                more. What came before has been handed over, as if it had come alone.
         """
         if self._have < self._need:
             return None
         data = b"".join(self._pieces)
         arrived = Arrived()
-        at = self._read(data, received, arrived)
-        self._pieces, self._have = [data[at:]], len(data) - at
+        try:
+            self._read(data, received, arrived)
+        except Malformed:
+            if not arrived.messages:
+                raise  # else the next call comes upon it again
+        if 2 * self._at >= len(data):  # seldom, for the rest is copied
+            data, self._at = data[self._at :], 0
+        self._pieces, self._have = [data], len(data) - self._at
         return arrived if arrived.messages or arrived.other else None
 
-    def _read(self, data: bytes, received: int, arrived: Arrived) -> int:
-        """Where the first packet begins that is not whole, or was not looked at."""
-        at, end = 0, len(data)
+    def _read(self, data: bytes, received: int, arrived: Arrived) -> None:
+        """Up to where a packet begins that is not whole, is malformed, or was not looked at."""
+        at, end = self._at, len(data)
         self._need = _HEADER
-        while end - at >= _HEADER:
-            command, length, body = data[at], data[at + 1], at + 2
-            if length >= _MORE:
-                length, body = _varint(data, at + 1)
-            stop = body + length
-            if stop > end or stop - at > self._largest:
-                self._need = self._wanted(stop - at)
-                break
-            if command & 0xF0 != PUBLISH:
-                arrived.other = Other(command, data[body:stop])
-                return stop
-            message, mid = self._publish(command, data[body:stop], received)
-            arrived.messages.append(message)
-            arrived.mids.append(mid)
-            at = stop
-        return at
+        try:
+            while end - at >= _HEADER and not arrived.other:
+                command, length, body = data[at], data[at + 1], at + 2
+                if length >= _MORE:
+                    length, body = _varint(data, at + 1)
+                stop = body + length
+                if stop > end or stop - at > self._largest:
+                    self._need = self._wanted(stop - at) if body <= end else end - at + 1
+                    break
+                if command & 0xF0 != PUBLISH:
+                    arrived.other = Other(command, data[body:stop])
+                else:
+                    message, mid = self._publish(command, data[body:stop], received)
+                    arrived.messages.append(message)
+                    arrived.mids.append(mid)
+                at = stop
+        finally:
+            self._at = at
 
     def _wanted(self, size: int) -> int:
         if size > self._largest:

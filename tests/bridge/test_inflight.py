@@ -68,9 +68,11 @@ def test_further_parts_hold_an_item_back() -> None:
     assert line.release() == ["a"]
 
 
-def test_what_was_cleared_is_not_released_although_its_parts_come() -> None:
+def test_what_was_dropped_is_not_released_although_its_parts_come() -> None:
     line = Line[str]()
-    place = line.enter("old")
-    line.drop(lambda item: True)
-    place.done()
-    assert (len(line), line.release()) == (0, [])
+    old, new = line.enter("old"), line.enter("new")
+    line.drop(lambda item: item == "old")
+    old.done()
+    assert (len(line), line.release()) == (1, [])
+    new.done()
+    assert line.release() == ["new"]
