@@ -123,7 +123,14 @@ def test_a_client_without_a_name_has_another_one_each_time() -> None:
 
 @pytest.mark.parametrize(
     ("failures", "shortest_s", "longest_s"),
-    [(1, 0.5, 1.0), (2, 1.0, 2.0), (3, 2.0, 4.0), (5, 8.0, 16.0), (6, 15.0, 30.0), (40, 15.0, 30.0)],
+    [
+        (1, 0.5, 1.0),
+        (2, 1.0, 2.0),
+        (3, 2.0, 4.0),
+        (5, 8.0, 16.0),
+        (6, 15.0, 30.0),
+        (40, 15.0, 30.0),
+    ],
 )
 def test_the_next_attempt_is_later_each_time_and_not_together_with_all_others(
     failures: int, shortest_s: float, longest_s: float
