@@ -26,8 +26,7 @@ class Process(Child):
         file = self.folder / f"{self.name}.toml"
         file.write_text(_toml(self._told, self.endpoint.port), "utf-8")
         command = (sys.executable, "-m", "haltere", self.name, "--config", str(file))
-        command += self._options
-        return Launch(command, self.folder / f"{self.name}.log")
+        return Launch((*command, *self._options), self.folder / f"{self.name}.log")
 
     def is_ready(self) -> bool:
         return get(f"http://{self.endpoint}/readyz")[0] == 200

@@ -56,7 +56,6 @@ class Client(paho.Client):
         with self._msgtime_mutex:  # without room the silence is ours: keep-alive goes on
             self._last_bytes_received = time.monotonic()
         if not self._room():
-            self._ping_t = 0  # the answer to our ping may stand behind what we do not read
             return MQTTErrorCode.MQTT_ERR_AGAIN
         try:
             data = self._sock_recv(READ)

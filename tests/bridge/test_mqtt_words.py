@@ -74,11 +74,13 @@ def connack(properties: bytes) -> bytes:
 def test_a_broker_that_cannot_do_what_is_needed_is_misconfigured_by_name(
     properties: bytes, says: str, remedy: str
 ) -> None:
-    with broker(connack(properties)) as scripted:
-        with Connection(Mqtt(port=scripted.port, group="g"), "x") as connection:
-            with pytest.raises(Misconfigured, match=says) as caught:
-                connection.connect(WAIT_S)
-            assert remedy in str(caught.value)
+    with (
+        broker(connack(properties)) as scripted,
+        Connection(Mqtt(port=scripted.port, group="g"), "x") as connection,
+    ):
+        with pytest.raises(Misconfigured, match=says) as caught:
+            connection.connect(WAIT_S)
+        assert remedy in str(caught.value)
 
 
 def test_what_is_not_needed_may_be_missing() -> None:
@@ -137,8 +139,10 @@ def test_three_short_connections_in_a_row_that_end_without_a_word_are_a_takeover
 
 def test_a_broker_that_says_why_it_hangs_up_is_no_takeover(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.mqtt.connection.RETRY_S", (0.02, 0.05))
-    with broker(ACCEPTED + SHUTTING_DOWN, hang_up=True) as scripted:
-        with Connection(Mqtt(port=scripted.port), "x") as connection:
-            connection.connect(WAIT_S)
-            until(lambda: scripted.came >= 6)
-            connection.receive(1, 0)
+    with (
+        broker(ACCEPTED + SHUTTING_DOWN, hang_up=True) as scripted,
+        Connection(Mqtt(port=scripted.port), "x") as connection,
+    ):
+        connection.connect(WAIT_S)
+        until(lambda: scripted.came >= 6)
+        connection.receive(1, 0)
