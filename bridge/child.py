@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,11 +221,16 @@ class Child(ABC):
         self._process = None
 
 
+def tied(command: Sequence[str], parting: signal.Signals) -> tuple[str, ...]:
+    """A command that gets this signal when the thread that starts it is gone; on Linux alone."""
+    if sys.platform != "linux":
+        return tuple(command)
+    prelude = (sys.executable, "-I", "-S", "-c", _PRELUDE)
+    return (*prelude, str(os.getpid()), str(parting.value), *command)
+
+
 def _spawn(plan: Launch, folder: Path) -> subprocess.Popen[bytes]:
-    command = plan.command
-    if sys.platform == "linux":
-        prelude = (sys.executable, "-I", "-S", "-c", _PRELUDE)
-        command = (*prelude, str(os.getpid()), str(plan.parting.value), *command)
+    command = tied(plan.command, plan.parting)
     with plan.log.open("ab") as log:
         return subprocess.Popen(
             command,

@@ -161,5 +161,5 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < _MORE:
             return value, at + n + 1
     if at + _BYTES <= len(data):
-        raise Malformed("MQTT packet", "a length of at most 4 bytes", data[at : at + 5].hex())
+        raise Malformed("MQTT packet", "a length of at most 4 bytes", data[at : at + _BYTES].hex())
     return value, len(data) + 1

@@ -5,6 +5,7 @@ from bridge.settings import Mqtt
 
 SUBACK_FAILURE = 128  # this reason code and above refuse the subscription (MQTT 5, 3.9.3)
 TAKEN_OVER = 0x8E  # Session taken over (MQTT 5, 3.14.2.1)
+HUNG_UP = 0x80  # what paho makes of an end of the connection without a word
 REMEDIES = {  # of a refused connection that waiting does not mend (MQTT 5, 3.2.2.2)
     "Unsupported protocol version": "set mqtt.version to the one that the broker speaks",
     "Client identifier not valid": "set mqtt.client_id",

@@ -22,8 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from bridge.child import tied
 from bridge.errors import Fenced, Misconfigured
-from bridge.session import SUFFIX
+from bridge.session import Session
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,13 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin it; in a session of its own, so that Ctrl-C reaches us alone."""
+        """Begin it, in a session of its own, so that Ctrl-C reaches us alone.
+
+        It stops when we are gone, even by kill -9: else it would meet its successor.
+        """
         self._begun = time.monotonic()
         self._process = subprocess.Popen(
-            self._command, env=self._environment, start_new_session=True
+            tied(self._command, signal.SIGTERM), env=self._environment, start_new_session=True
         )
 
     def look(self) -> bool:
@@ -80,6 +84,15 @@ class Worker:
         """A signal, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
+
+    def ended(self, timeout_s: float) -> int | None:
+        """Its exit code once it has ended; it is killed when it has run longer than this."""
+        if self._process is None:
+            return None
+        if time.monotonic() - self._begun > timeout_s:
+            self._process.kill()
+            return self._process.wait()
+        return self._process.poll()
 
     def wait(self, timeout_s: float) -> int:
         """Until it has ended; killed when it takes longer. Its exit code."""
@@ -118,26 +131,36 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
     if _alone(settings).exists():  # a single ingest was here before
         leaving.append(Worker([*command, "--leave"], {}, "the single ingest"))
     try:
-        for worker in workers:
+        for worker in [*workers, *leaving]:
             worker.start()
-        gone = _retire(leaving)
-        note.write_text(json.dumps([m for m in [*members, *former] if m not in gone]), "utf-8")
-        while workers and not stop.wait(LOOK_S):
+        while (workers or leaving) and not stop.wait(LOOK_S):
             for worker in workers:
                 worker.look()
+            for name in _gone(leaving):
+                members = [member for member in _noted(note) if member != name]
+                note.write_text(json.dumps(members), "utf-8")
     finally:
-        for worker in workers:
-            worker.send(signal.SIGTERM)
-        for worker in workers:
-            worker.wait(LEAVE_S)
+        _end([*workers, *leaving])
 
 
-def _retire(leaving: Sequence[Worker]) -> set[str]:
-    """Let them carry what is queued for them, and end their sessions; who has."""
-    for worker in leaving:
-        log.info("%s leaves", worker.name)
-        worker.start()
-    return {worker.name for worker in leaving if worker.wait(RETIRE_S) == 0}
+def _gone(leaving: list[Worker]) -> list[str]:
+    """Who of them has carried what was queued for it and has ended its session."""
+    ended = [(worker, worker.ended(RETIRE_S)) for worker in leaving]
+    for worker, code in ended:
+        if code is not None:
+            leaving.remove(worker)
+            how = "it has left" if code == 0 else "not left: the next start tries again"
+            log.info("%s ended with %d: %s", worker.name, code, how)
+    return [worker.name for worker, code in ended if code == 0]
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    """Tell all to stop, together, and wait for them."""
+    deadline = time.monotonic() + LEAVE_S
+    for worker in workers:
+        worker.send(signal.SIGTERM)
+    for worker in workers:
+        worker.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _environment(settings: Settings, group: str, member: str, number: int | None) -> dict[str, str]:
@@ -155,7 +178,7 @@ def _host(settings: Settings) -> str:
 
 
 def _alone(settings: Settings) -> Path:
-    return settings.ingest.state / f"{settings.mqtt.client_id}-ingest{SUFFIX}"
+    return Session(settings.ingest.state, f"{settings.mqtt.client_id}-ingest", "").path
 
 
 def _noted(note: Path) -> list[str]:

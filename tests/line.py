@@ -36,6 +36,10 @@ class Line:
         """The client hears nothing any more; what it says still arrives."""
         self._muted.set()
 
+    def unmute(self) -> None:
+        """It hears again, from the next bytes on."""
+        self._muted.clear()
+
     def close(self) -> None:
         if self._listener:
             _hang_up(self._listener)

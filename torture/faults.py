@@ -17,7 +17,7 @@ MESSAGE_TIMEOUT_MS = 2000  # in kafka-down
 DOWN_S = 2.0 * MESSAGE_TIMEOUT_MS / 1000  # and how long it is down
 SLOW_S, AWAKE_S, ASLEEP_S = 8.0, 0.1, 0.6  # slow-kafka: for so long, in turns
 RIVAL_S = 1.5  # how long a rival stays
-CONTEST_S = 6.0  # for two ingest of one id to come to terms
+CONTEST_S = 15.0  # for two ingest of one id to come to terms
 LEAVE_S = 30.0  # to drain and leave for good
 GROUP = "torture"
 

@@ -47,6 +47,11 @@ class Client(paho.Client):
         if packets:
             self._packet_queue(paho.PUBACK, packets, 0, 0)
 
+    def stay_away(self) -> None:
+        """Disconnect and do not come back; paho itself would after a connection that was lost."""
+        self._reconnect_on_failure = False
+        self.disconnect()
+
     def _packet_read(self) -> MQTTErrorCode:
         with self._msgtime_mutex:  # without room the silence is ours: keep-alive goes on
             self._last_bytes_received = time.monotonic()

@@ -26,7 +26,7 @@ from bridge import tls
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.inbox import Batch, Inbox
 from bridge.mqtt.client import Client
-from bridge.mqtt_words import TAKEN_OVER, incapable, not_granted, refused, taken_over
+from bridge.mqtt_words import HUNG_UP, TAKEN_OVER, incapable, not_granted, refused, taken_over
 from bridge.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -308,17 +308,19 @@ class Connection:
             self._fail(tls.examined(self._mqtt, self._tls))
         self._inbox.clear()  # the broker sends them again
         with self._lock:
+            told = flags.is_disconnect_packet_from_server
             brief = self._connected and time.monotonic() - self._since < BRIEF_S
-            self._brief = self._brief + 1 if brief and reason.is_failure else 0
+            hung_up = reason.value == HUNG_UP and not told
+            self._brief = self._brief + 1 if brief and hung_up else 0
             self._connected = False
-            if flags.is_disconnect_packet_from_server and reason.value == TAKEN_OVER:
+            if told and reason.value == TAKEN_OVER:
                 self._refusal = taken_over(self.where, self.client_id, str(reason))
-            elif self._brief >= SUSPICIOUS and self._mqtt.version == "3.1.1":
+            elif self._brief >= SUSPICIOUS:  # Mosquitto 2.0.11 hangs up on MQTT 5 as well
                 how = f"{self._brief} connections in a row that ended within {BRIEF_S:g} s"
                 self._refusal = taken_over(self.where, self.client_id, how)
             self._lock.notify_all()
         if self._refusal:
-            client.disconnect()  # and stay away
+            self._client.stay_away()
         elif reason.is_failure and accepted:
             log.warning("%s: connection lost: %s; reconnecting", self.where, reason)
         self._put_off()
