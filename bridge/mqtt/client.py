@@ -2,7 +2,8 @@
 
 paho takes a packet apart with one read for each byte of its header, builds an object, takes locks
 and logs; here what the socket has is read at once. It leans on private methods of paho
-(``_packet_read``, ``_packet_handle``, ``_packet_queue``): tests run the same bytes through both.
+(``_packet_read``, ``_packet_handle``, ``_packet_queue``, ``_reset_sockets``): tests run the same
+bytes through both.
 """
 
 import logging
@@ -51,6 +52,12 @@ class Client(paho.Client):
         """Disconnect and do not come back; paho itself would after a connection that was lost."""
         self._reconnect_on_failure = False
         self.disconnect()
+
+    def loop_stop(self) -> MQTTErrorCode:
+        """Stop the network thread, and close what wakes it: paho leaves that to the garbage."""
+        code = super().loop_stop()
+        self._reset_sockets()
+        return code
 
     def _packet_read(self) -> MQTTErrorCode:
         with self._msgtime_mutex:  # without room the silence is ours: keep-alive goes on

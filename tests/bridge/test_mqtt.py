@@ -298,3 +298,10 @@ def retain(mqtt: Mqtt, topic: str, payload: bytes) -> None:
         assert client.recv(4) == b"\x20\x02\x00\x00"
         client.sendall(b"\x31" + bytes([len(publish)]) + publish + b"\xc0\x00")
         assert client.recv(2) == b"\xd0\x00"  # PINGRESP: what came before is done
+
+
+def test_a_closed_connection_leaves_no_socket_open(mqtt_settings: Mqtt) -> None:
+    with connected(mqtt_settings, "brief") as connection:
+        client = connection._client
+        ends = [client.socket(), client._sockpairR, client._sockpairW]
+    assert [end.fileno() for end in ends if isinstance(end, socket.socket)] == [-1, -1, -1]
