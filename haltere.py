@@ -96,6 +96,11 @@ def ingest(
     from bridge.ingest import run  # noqa: PLC0415
 
     if workers is not None:
+        if leave:
+            raise Misconfigured(
+                "--leave", "no --workers beside it", f"--workers {workers}", "0 retires all"
+            )
+        signal.signal(signal.SIGUSR1, lambda *_: say("SIGUSR1 is for a worker, not for all"))
         logging.basicConfig(format="%(asctime)s ingest %(levelname)s %(message)s", level="INFO")
         several.run(settings(config), workers, several.command_of(config), stop_on_signals())
         return
@@ -106,6 +111,8 @@ def ingest(
     gc.freeze()
     gc.set_threshold(*SELDOM)  # messages hold no cycles: looking for them costs a twentieth
     serve("ingest", config, partial(run, leave=leaving), lone=True)
+    if leaving.is_set():
+        raise typer.Exit(1)  # stopped before it had left
 
 
 @app.command()

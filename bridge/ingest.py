@@ -290,7 +290,8 @@ def encoder(settings: Settings) -> wire.Encoder:
 def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | None = None) -> None:
     """Carry messages until told to stop, then drain; the session stays, and the broker queues.
 
-    Told to leave, it unsubscribes, carries what is queued for it, and ends its session.
+    Told to leave, it unsubscribes, carries what is queued for it, ends its session, and clears
+    the event.
 
     Raises:
         HaltereError: a broker is away or refuses; nothing is lost, what was not acknowledged is
@@ -320,6 +321,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
                 connection.end_session()
                 session.forget()
                 log.info("left: the broker keeps nothing for %s any more", name)
+                leave.clear()
                 stop.set()
         _drain(ingest)
 
