@@ -104,6 +104,7 @@ def ingest(
         logging.basicConfig(format="%(asctime)s ingest %(levelname)s %(message)s", level="INFO")
         several.run(settings(config), workers, several.command_of(config), stop_on_signals())
         return
+    several.tell_who_is_left(settings(config))
     leaving = Event()
     if leave:
         leaving.set()

@@ -18,6 +18,7 @@ handled any more: it becomes a dead letter of the stage ``poison``, unread.
 - An error of the brokers (`HaltereError`) is not the message's fault, and takes the note back.
 """
 
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from urllib.parse import quote
 import orjson
 
 from bridge.contracts import DeadLetter, Message, Stage
-from bridge.errors import HaltereError, Misconfigured
+from bridge.errors import Fenced, HaltereError, Misconfigured
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Breaker:
 
     Raises:
         Misconfigured: the file cannot be written.
+        Fenced: another process of this name runs on this machine.
     """
 
     def __init__(self, path: Path | None, limit: int) -> None:
@@ -216,13 +218,29 @@ def _is_note(note: tuple[str, object]) -> bool:
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Misconfigured(
             f"ingest.state {path.parent}",
             "a folder that can be written",
             f"{error.strerror}: {error.filename}",
             "name another as ingest.state",
+        ) from None
+    _lock(file, path)
+    return file
+
+
+def _lock(file: int, path: Path) -> None:
+    """One process of this name on this machine; the kernel lets go when it ends, however."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise Fenced(
+            str(path),
+            "to be the only ingest of this name here",
+            "another one that runs",
+            "stop it first, or set another mqtt.client_id (in a group: mqtt.member)",
         ) from None
 
 

@@ -34,6 +34,7 @@ class Finding:
 def findings(settings: Settings) -> list[Finding]:
     """Try the configuration's brokers; nothing is changed in them."""
     routes = ", ".join(route.topic for route in settings.route) or "none"
+    Normaliser(settings.route)  # which knows what may stand in them
     return [
         Finding("settings", f"read; routes: {routes}"),
         _try(f"mqtt {settings.mqtt.host}:{settings.mqtt.port}", lambda: _mqtt(settings)),

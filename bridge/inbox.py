@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from bridge.contracts import Message
 
+OVERHEAD = 200  # bytes of a message beside its topic and payload
+PIECE = 256 * 1024  # bytes of payload of one batch, for what becomes of them may be much more
+
 
 @dataclass(slots=True, eq=False)
 class Batch:
@@ -60,7 +63,7 @@ class Inbox:
 
     def put(self, messages: list[Message], mids: list[int]) -> None:
         """These have arrived."""
-        size = sum([len(message.payload) for message in messages])
+        size = _size(messages)
         with self.lock:
             self._held = (self._held[0] + len(messages), self._held[1] + size)
             self._arrivals.append(_Arrival(messages, mids))
@@ -70,11 +73,13 @@ class Inbox:
         """Up to ``maximum`` messages that nobody has taken; the lock is held by the caller."""
         messages: list[Message] = []
         mids: list[int] = []
-        while self._arrivals and len(messages) < maximum:
+        size = 0
+        while self._arrivals and len(messages) < maximum and size < PIECE:
             first = self._arrivals.popleft()
-            room = maximum - len(messages)
+            room = min(maximum - len(messages), _fitting(first.messages, PIECE - size))
             messages += first.messages[:room]
             mids += first.mids[:room]
+            size += _size(first.messages[:room])
             if len(first.messages) > room:
                 self._arrivals.appendleft(_Arrival(first.messages[room:], first.mids[room:]))
         return Batch(messages, mids, self.epoch, self)
@@ -87,7 +92,7 @@ class Inbox:
         """PUBACK for each message of a batch, if its connection is this one."""
         with self.lock:  # the epoch cannot change between the check and the writing
             if batch.epoch == self.epoch:
-                size = sum([len(message.payload) for message in batch.messages])
+                size = _size(batch.messages)
                 self._held = (self._held[0] - len(batch), self._held[1] - size)
                 self._send_acks(batch.mids)
                 self.lock.notify_all()
@@ -109,3 +114,16 @@ class Inbox:
 
     def _full(self) -> bool:
         return self._held[0] >= self._limit[0] or self._held[1] >= self._limit[1]
+
+
+def _size(messages: list[Message]) -> int:
+    return sum([len(message.payload) + len(message.topic) + OVERHEAD for message in messages])
+
+
+def _fitting(messages: list[Message], size: int) -> int:
+    """How many of them go into so many bytes, at least one."""
+    for count, message in enumerate(messages):
+        size -= len(message.payload) + len(message.topic) + OVERHEAD
+        if size < 0:
+            return max(1, count)
+    return len(messages)

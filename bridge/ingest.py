@@ -10,21 +10,22 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Event
 
 from bridge import kafka, mqtt, wire
 from bridge.breaker import Breaker, verdict
 from bridge.breaker import place as breaker_file
 from bridge.contracts import MICROS, Contract, DeadLetter, Message, Reading, Topics
-from bridge.errors import HaltereError, Malformed, Misconfigured
+from bridge.errors import HaltereError, Malformed, Misconfigured, Unavailable
 from bridge.inbox import Batch
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection
-from bridge.normalise import Accepted, Ignored, Normaliser, Outcome
+from bridge.mqtt_words import taken_over
+from bridge.normalise import Accepted, Ignored, Normaliser
 from bridge.records import Row
+from bridge.runs import Run, Sheaf, Tally
 from bridge.schema_registry import register
 from bridge.session import Session
 from bridge.settings import Settings
@@ -33,63 +34,16 @@ from bridge.topics import LARGEST
 log = logging.getLogger(__name__)
 
 BATCH = 500  # messages that are acknowledged together
+ROWS = 2  # times mqtt.inflight_bytes: what the records of the messages may take
 IDLE_S = 0.25  # wait for messages when nothing is under way
 BUSY_S = 0.002  # and when reports are expected
 AGAIN_S = 0.5  # between two attempts to produce what failed
+STANDS_S = 10.0  # without a confirmation of Kafka, of which the log tells
 SAID_S = 1.0  # between two lines of the log on dead letters
 DRAIN_S = 4.0  # for what is under way when told to stop
-QUIET_S = 1.0  # without a message, after which nothing is queued for us any more
+RIVAL_S = 2.5  # in which an ingest that runs comes back after we took its session
 CONNECT_S = 4.0  # to each broker, then it is tried again: less than the 5 s to leave in
 HEAD = 64 * 1024  # bytes of a payload that not even the dead letters take whole
-
-
-@dataclass(slots=True, eq=False)
-class Sheaf:
-    """Records of one topic, and the message that each came from."""
-
-    topic: str
-    rows: list[Row] = field(default_factory=list)
-    owners: list[Message] = field(default_factory=list)
-
-    def add(self, row: Row, message: Message) -> None:
-        """One more record."""
-        self.rows.append(row)
-        self.owners.append(message)
-
-    def cut(self, count: int) -> None:
-        """Keep the first of them."""
-        del self.rows[count:], self.owners[count:]
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """The messages of a batch on their way."""
-
-    batch: Batch
-    readings: Sheaf
-    positions: Sheaf
-    letters: Sheaf
-    poison: list[Message] = field(default_factory=list)
-    heads: list[bytes] = field(default_factory=list)  # letters with no more than a payload's head
-
-    def sheaves(self) -> list[Sheaf]:
-        """Those that hold something."""
-        return [sheaf for sheaf in (self.readings, self.positions, self.letters) if sheaf.rows]
-
-    def owner(self, record: Record) -> Message:
-        """The message that a record came from."""
-        sheaf = next(sheaf for sheaf in self.sheaves() if sheaf.topic == record.topic)
-        which = next(i for i, row in enumerate(sheaf.rows) if row["value"] == record.value)
-        return sheaf.owners[which]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the messages of a batch."""
-
-    accepted: int = 0
-    letters: int = 0
-    ignored: dict[tuple[str, str], int] = field(default_factory=dict)  # by format and reason
 
 
 class Ingest:
@@ -110,20 +64,23 @@ class Ingest:
         self._telemetry = telemetry
         self._breaker = breaker or Breaker(None, settings.ingest.poison_limit)
         self._clock = clock
+        self._room = ROWS * settings.mqtt.inflight_bytes
         self.line: Line[Run] = Line()
         self._waiting: deque[tuple[str, list[Row], Place[Run]]] = deque()  # for room
         self._failed: list[tuple[Record, Place[Run]]] = []
         self._why = ""  # the last of them failed
         self._again = self._say = 0.0  # not before
+        self._moved = clock()  # when Kafka confirmed last
         self._unsaid = 0  # dead letters since the last line of the log
 
     def take(self, batch: Batch) -> None:
         """Normalise the messages of a batch and send what they became."""
         run, tally = self._run(batch), Tally()
         for message in batch.messages:
-            outcome: Outcome | None = self._read(run, message)
-            if isinstance(outcome, Accepted):
-                outcome = self._accept(run, message, outcome)
+            if message.dup or self._breaker.noted():
+                outcome = self._carefully(run, message)
+            else:
+                outcome = self._read(run, message)
             if outcome is None:
                 tally.accepted += 1
             elif isinstance(outcome, DeadLetter):
@@ -134,6 +91,7 @@ class Ingest:
                 why = (outcome.format, outcome.reason)
                 tally.ignored[why] = tally.ignored.get(why, 0) + 1
         self._count(tally, run)
+        run.weigh()
         entered = self.line.enter(run, sum(len(sheaf.rows) for sheaf in run.sheaves()))
         for sheaf in run.sheaves():
             self._send(sheaf.topic, sheaf.rows, entered)
@@ -145,27 +103,33 @@ class Ingest:
             assert isinstance(place, Place) and record and error  # noqa: S101, PT018  what _send gave
             if isinstance(error, Malformed):
                 self._bury(record, place, error)
-            else:
+            elif isinstance(error, Unavailable):
                 self._failed.append((record, place))
                 self._why = str(error)
+            else:  # a topic was deleted, a right taken away: all begins anew, and what is lacking
+                raise Unavailable(error.where, error.expected, error.received, error.remedy)
         waiting, self._waiting = self._waiting, deque()
         for what in waiting:
             self._send(*what)
         if self._failed and self._clock() >= self._again:
             self._send_again()
         self._acknowledge()
+        self._say_it_stands()
 
     def blocked(self) -> bool:
         """Whether records wait for room: then no further message is taken."""
-        return bool(self._waiting)
+        return bool(self._waiting) or sum(run.size for run in self.line) > self._room
 
-    def _read(self, run: Run, message: Message) -> Outcome:
-        """What a message says; of one that ended this process again and again, nothing."""
-        if not (message.dup or self._breaker.noted()):
-            return self._normalise(message)
+    def _read(self, run: Run, message: Message) -> Ignored | DeadLetter | None:
+        """The records of a message, or what else becomes of it."""
+        outcome = self._normalise(message)
+        return self._accept(run, message, outcome) if isinstance(outcome, Accepted) else outcome
+
+    def _carefully(self, run: Run, message: Message) -> Ignored | DeadLetter | None:
+        """One that came again; of one that ended this process each time, nothing is read."""
         with self._breaker.handling(message) as ended:
             if not ended:
-                return self._normalise(message)
+                return self._read(run, message)
         run.poison.append(message)
         return verdict(message, ended)
 
@@ -210,6 +174,7 @@ class Ingest:
 
     def _acknowledge(self) -> None:
         for run in self.line.release():
+            self._moved = self._clock()
             run.batch.ack()
             if run.batch.stale():
                 continue
@@ -218,6 +183,18 @@ class Ingest:
             self._telemetry.count("acknowledged", len(run.batch))
             self._telemetry.latency(time.time() - run.batch.messages[0].received / MICROS)
         self.line.drop(lambda run: run.batch.stale())  # the broker sends them again
+
+    def _say_it_stands(self) -> None:
+        now = self._clock()
+        if not self.line:
+            self._moved = now
+        elif now - self._moved > STANDS_S:
+            self._moved = now
+            log.warning(
+                "Kafka has confirmed nothing for %.0f s; %d messages wait here, the others at the"
+                " MQTT broker",
+                *(STANDS_S, sum(len(run.batch) for run in self.line)),
+            )
 
     def _bury(self, record: Record, place: Place[Run], error: Malformed) -> None:
         """Kafka refuses this record for good: its message becomes a dead letter instead."""
@@ -252,7 +229,8 @@ class Ingest:
             return
         log.warning(
             "dead letter: topic %s: %s %s: expected %s, received %s%s",
-            *(buried.topic, buried.stage, buried.path, buried.expected, buried.received[:200]),
+            *(buried.topic[:200], buried.stage, buried.path),
+            *(buried.expected, buried.received[:200]),
             f" ({self._unsaid} more since the last line)" if self._unsaid else "",
         )
         self._say, self._unsaid = self._clock() + SAID_S, 0
@@ -300,9 +278,9 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
     kafka.ensure_topics(settings.kafka, CONNECT_S)
     name, leave = settings.mqtt.session("ingest"), leave or Event()
     with (
+        Breaker(breaker_file(settings.ingest.state, name), settings.ingest.poison_limit) as breaker,
         Producer(settings.kafka, name) as producer,
         mqtt.Connection(settings.mqtt, name) as connection,
-        Breaker(breaker_file(settings.ingest.state, name), settings.ingest.poison_limit) as breaker,
     ):
         ingest = Ingest(settings, producer, telemetry, breaker)
         session = Session(settings.ingest.state, name, connection.where)
@@ -315,15 +293,16 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
             if connection.answered():
                 session.confirm()
         if leave.is_set():
-            known = session.filters() | set(settings.mqtt.subscriptions())
-            connection.unsubscribe(sorted(known), 0)
-            if _emptied(ingest, connection, telemetry, stop):
+            _be_alone(ingest, connection, telemetry)
+            known = sorted(session.filters() | set(settings.mqtt.subscriptions()))
+            if _emptied(ingest, connection, telemetry, known, stop):
                 connection.end_session()
                 session.forget()
                 log.info("left: the broker keeps nothing for %s any more", name)
                 leave.clear()
                 stop.set()
         _drain(ingest)
+        log.info("stopped")
 
 
 def _subscribe(connection: Connection, session: Session, wanted: set[str]) -> None:
@@ -338,15 +317,33 @@ def _subscribe(connection: Connection, session: Session, wanted: set[str]) -> No
     connection.subscribe(sorted(wanted), 0)
 
 
-def _emptied(ingest: Ingest, connection: Connection, telemetry: Telemetry, stop: Event) -> bool:
-    """Carry what the broker has queued for us; whether nothing is left."""
-    since = time.monotonic()
+def _be_alone(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> None:
+    """Before anything is taken from the session: one whose it is would take it back."""
+    epoch, until = connection.epoch(), time.monotonic() + RIVAL_S
+    while time.monotonic() < until:
+        _step(ingest, connection, telemetry)
+        if connection.epoch() != epoch:
+            raise taken_over(connection.where, connection.client_id, "one that took it back")
+
+
+def _emptied(
+    ingest: Ingest, connection: Connection, telemetry: Telemetry, filters: list[str], stop: Event
+) -> bool:
+    """Unsubscribe and carry what the broker has queued for us; whether nothing is left.
+
+    A round trip tells, not silence: the answer to an UNSUBSCRIBE stands behind every message that
+    the broker could send when it came, and the PUBACKs of all before stood in front of it.
+    """
     while not stop.is_set():
-        busy = _step(ingest, connection, telemetry) or ingest.line
-        if busy or not (connection.connected() and connection.answered()):
-            since = time.monotonic()
-        if time.monotonic() - since > QUIET_S:
+        connection.unsubscribe(filters, 0)
+        epoch, came = connection.epoch(), len(ingest.line)
+        while not (connection.answered() or stop.is_set()):
+            came += _step(ingest, connection, telemetry)
+        came += _step(ingest, connection, telemetry)
+        if not (came or ingest.line) and connection.epoch() == epoch and connection.connected():
             return True
+        while ingest.line and not stop.is_set():
+            _step(ingest, connection, telemetry)
     return False
 
 
@@ -366,8 +363,9 @@ def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> int:
 
 
 def _drain(ingest: Ingest) -> None:
-    for _ in range(int(DRAIN_S / 0.05)):
-        if not ingest.line:
-            return
+    deadline = time.monotonic() + DRAIN_S
+    while ingest.line and time.monotonic() < deadline:
         ingest.settle(0.05)
-    log.warning("%d batches stay unacknowledged: the broker sends them again", len(ingest.line))
+    if ingest.line:
+        count = sum(len(run.batch) for run in ingest.line)
+        log.warning("%d messages stay unacknowledged: the broker sends them again", count)

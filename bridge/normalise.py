@@ -33,6 +33,7 @@ SKEW = 86_400 * MICROS  # us between an event and its reception that nobody beli
 _OUT_OF_RANGE, _ESTIMATED = Quality.OUT_OF_RANGE.value, Quality.TIME_ESTIMATED.value
 _SKEWED, _DUP, _RETAINED = Quality.CLOCK_SKEW.value, Quality.DUP.value, Quality.RETAINED.value
 REMEMBERED, SHORT = 20_000, 256  # topics, and the longest of them in characters
+LONGEST = 1024  # characters of a topic, which each of its readings repeats
 _GENERIC_WORDS = (
     "telemetry state data sensors readings tele stat status sensor measurements measurement"
     " values value events event up uplink json raw attributes messages message metrics"
@@ -107,7 +108,7 @@ class Normaliser:
     def __call__(self, message: Message) -> Outcome:
         """What becomes of a message; never raises."""
         payload = message.payload
-        if payload[:1] == b"{" and len(payload) <= FLAT_BYTES:
+        if payload[:1] == b"{" and len(payload) <= FLAT_BYTES and len(message.topic) <= LONGEST:
             facts = self._topic(message.topic)
             reading = _flat_reading(message, facts) if facts.plain else None
             if reading is not None:
@@ -123,6 +124,9 @@ class Normaliser:
     def _examine(self, message: Message) -> tuple[Outcome, str, str, list[Sample]]:
         name, why, stage = "", "no format took it", "decode"
         try:
+            if len(message.topic) > LONGEST:
+                said = f"{len(message.topic)} characters"
+                raise Malformed("topic", f"at most {LONGEST} characters", said)
             facts = self._topic(message.topic)
             if facts.ignored:
                 return Ignored("topic", facts.ignored), "topic", "the topic says so", []

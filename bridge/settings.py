@@ -83,7 +83,9 @@ class Mqtt(Secured):
     username: str = ""
     password: SecretStr = SecretStr("")
     password_file: str = ""
-    filters: tuple[Filter, ...] = ("#",)  # what ingest subscribes to; haltere/# is never ingested
+    filters: Annotated[tuple[Filter, ...], Field(min_length=1)] = (
+        "#",
+    )  # what ingest subscribes to; haltere/# is never ingested
     qos: Annotated[int, Field(ge=0, le=1)] = 1  # of that subscription
     group: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # of a shared subscription
     member: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # this worker's name in it
@@ -91,7 +93,9 @@ class Mqtt(Secured):
     inflight_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024  # of their payloads
     maximum_packet_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 268_435_455
     keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
-    session_expiry_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600  # how long the broker queues
+    session_expiry_s: Annotated[int, Field(ge=0, le=2**32 - 1)] = (
+        7 * 24 * 3600
+    )  # how long the broker queues
     clean_session: bool = False  # begin anew each time, whatever the broker has queued
     at_most_once: bool = False  # that messages may be lost is meant
 
@@ -103,6 +107,7 @@ class Mqtt(Secured):
             "clean_session": self.clean_session,
             "client_id": not self.client_id,
             "session_expiry_s": self.session_expiry_s == 0,
+            "maximum_packet_bytes": self.maximum_packet_bytes < 268_435_455,  # noqa: PLR2004
         }
         for key, loses in weak.items():
             if loses and not self.at_most_once:

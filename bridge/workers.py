@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Event
 
 from bridge.child import tied
-from bridge.errors import Fenced, Misconfigured
+from bridge.errors import Misconfigured
 from bridge.session import Session
 from bridge.settings import Settings
 
@@ -34,7 +34,7 @@ AGAIN_S = (1.0, 30.0)  # before a worker that died is started again, doubling
 LASTED_S = 60.0  # one that lived so long was well
 LEAVE_S = 8.0  # from SIGTERM to SIGKILL
 RETIRE_S = 600.0  # to carry what is queued for a worker that leaves
-ENDS = {2: Misconfigured, 4: Fenced}  # exit codes of a worker that shall not be started again
+MISCONFIGURED = 2  # exit code of a worker that shall not be started again
 
 
 class Worker:
@@ -62,7 +62,6 @@ class Worker:
 
         Raises:
             Misconfigured: it cannot run with these settings.
-            Fenced: another client has come under its name.
         """
         now = time.monotonic()
         if self._process is None:
@@ -72,8 +71,8 @@ class Worker:
         code = self._process.poll()
         if code is None:
             return True
-        if code in ENDS:
-            raise ENDS[code](self.name, "a worker that can run", f"exit code {code}, see above")
+        if code == MISCONFIGURED:
+            raise Misconfigured(self.name, "settings that a worker can run with", "see above")
         self._wait_s = AGAIN_S[0] if now - self._begun > LASTED_S else self._wait_s
         log.warning("%s ended with %d; again in %.0f s", self.name, code, self._wait_s)
         self._process, self._again = None, now + self._wait_s
@@ -112,14 +111,12 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
 
     Raises:
         Misconfigured: a worker cannot run with these settings.
-        Fenced: another client has come under the name of a worker.
     """
     group = settings.mqtt.group or settings.mqtt.client_id
     members = [f"{_host(settings)}-{n}" for n in range(count)]
     note = settings.ingest.state / "workers.json"
     former = [member for member in _noted(note) if member not in members]
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps([*members, *former]), "utf-8")
+    _write(note, [*members, *former])
     workers = [
         Worker(command, _environment(settings, group, member, n), f"worker {member}")
         for n, member in enumerate(members)
@@ -137,8 +134,7 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
             for worker in workers:
                 worker.look()
             for name in _gone(leaving):
-                members = [member for member in _noted(note) if member != name]
-                note.write_text(json.dumps(members), "utf-8")
+                _write(note, [member for member in _noted(note) if member != name])
     finally:
         _end([*workers, *leaving])
 
@@ -178,7 +174,30 @@ def _host(settings: Settings) -> str:
 
 
 def _alone(settings: Settings) -> Path:
-    return Session(settings.ingest.state, f"{settings.mqtt.client_id}-ingest", "").path
+    return Session(settings.ingest.state, settings.mqtt.session("ingest"), "").path
+
+
+def tell_who_is_left(settings: Settings) -> None:
+    """Of workers of earlier starts, beside a single ingest: their sessions go on filling."""
+    behind = _noted(settings.ingest.state / "workers.json")
+    if behind and not settings.mqtt.member:
+        log.warning("the workers %s still have sessions, which fill: ", ", ".join(behind))
+        log.warning("`haltere ingest --workers 0` carries what is queued for them and ends them")
+
+
+def _write(note: Path, members: Sequence[str]) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        fresh = note.with_suffix(".new")
+        fresh.write_text(json.dumps(list(members)), "utf-8")
+        fresh.replace(note)
+    except OSError as error:
+        raise Misconfigured(
+            f"ingest.state {note.parent}",
+            "a folder that can be written",
+            str(error.strerror),
+            "name another as ingest.state",
+        ) from None
 
 
 def _noted(note: Path) -> list[str]:

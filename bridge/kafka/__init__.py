@@ -5,6 +5,7 @@ Foreign errors leave as `bridge.errors` by the table in `bridge.kafka_errors`.
 """
 
 from bridge.kafka.admin import ensure_topics as ensure_topics
+from bridge.kafka.admin import missing as missing
 from bridge.kafka.admin import partitions as partitions
 from bridge.kafka.client import REQUEST_S as REQUEST_S
 from bridge.kafka.client import translate as translate

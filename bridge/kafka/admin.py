@@ -52,14 +52,19 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
         Misconfigured: a topic exists with another number of partitions, or may not be created.
     """
     deadline = time.monotonic() + REQUEST_S
-    while missing := _missing(kafka, partitions(kafka, timeout_s)):
-        _create(kafka, missing)
+    while lacking := missing(kafka, partitions(kafka, timeout_s)):
+        _create(kafka, lacking)
         if time.monotonic() > deadline:
             where = f"kafka {kafka.bootstrap_servers}"
-            raise Unavailable(where, f"the topic {missing[0].name}", "no such topic")
+            raise Unavailable(where, f"the topic {lacking[0].name}", "no such topic")
 
 
-def _missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
+def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
+    """The topics that are not there.
+
+    Raises:
+        Misconfigured: one is there with another number of partitions.
+    """
     wanted = topics(kafka)
     for topic in wanted:
         if existing.get(topic.name, topic.partitions) != topic.partitions:

@@ -9,7 +9,7 @@ from typing import Self
 
 import confluent_kafka as ck
 
-from bridge.errors import HaltereError
+from bridge.errors import HaltereError, Misconfigured
 from bridge.kafka.client import REQUEST_S, build, common, translate, translated
 from bridge.kafka.consumer import Consumer
 from bridge.records import Record, Report, Row, Token
@@ -51,6 +51,13 @@ class Producer:
                 "retry.backoff.ms": 5,  # the last commit may still be under way: 133 -> 42 ms
             }
         self.where = f"kafka {kafka.bootstrap_servers}"
+        for name in ("acks", "request.required.acks"):
+            if str(kafka.options.get(name, "all")) not in ("all", "-1"):
+                said = repr(kafka.options[name])
+                raise Misconfigured(f"kafka.options {name}", "all: less loses messages", said)
+        if "delivery.report.only.error" in kafka.options:
+            where = "kafka.options delivery.report.only.error"
+            raise Misconfigured(where, "nothing: haltere waits for each report", "an option")
         self._reports: deque[Report] = deque()
         self._producer = build(ck.Producer, config | kafka.options, self.where)
         if transactional_id:

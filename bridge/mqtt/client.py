@@ -48,6 +48,10 @@ class Client(paho.Client):
         if packets:
             self._packet_queue(paho.PUBACK, packets, 0, 0)
 
+    def alive(self) -> bool:
+        """Whether the network thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stay_away(self) -> None:
         """Disconnect and do not come back; paho itself would after a connection that was lost."""
         self._reconnect_on_failure = False

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 QOS = 1  # of what is published; QoS 2 is weaker here: paho confirms reception before anybody has it
 RETRY_S = (1.0, 30.0)  # between two attempts to reconnect, doubling, and each half to all of it
-BRIEF_S, SUSPICIOUS = 5.0, 3  # connections so short, so many in a row: another client has our name
+BRIEF_S, SUSPICIOUS = 5.0, 4  # connections so short, so many in a row: another client has our name
+_SESSION = {True: "the session goes on", False: "a new session"}
 PAUSE_S = 0.05  # the network thread looks so often whether there is room again
 
 
@@ -203,17 +204,24 @@ class Connection:
         Raises:
             Misconfigured: the broker has refused this client, or a filter, after a reconnect.
             Fenced: another client has come under our identifier.
+            Unavailable: the network thread has ended by a fault; begin anew.
         """
         with self._lock:
             if self._refusal:
                 raise self._refusal
             if timeout_s > 0:
                 self._lock.wait_for(self._inbox.waiting, timeout_s)
+            if not self._client.alive():
+                raise Unavailable(self.where, "a network thread that lives", "its end")
             return self._inbox.take(maximum)
 
     def resumed(self) -> bool:
         """Whether the broker still had our session when it accepted us last."""
         return self._resumed
+
+    def epoch(self) -> int:
+        """Which connection this is: another number after each that ended or began."""
+        return self._inbox.epoch
 
     def end_session(self) -> None:
         """Disconnect, and let the broker forget the session and all that it queued for it."""
@@ -254,7 +262,7 @@ class Connection:
 
     def connected(self) -> bool:
         """Whether the broker has accepted and the network thread lives."""
-        return self._connected
+        return self._connected and self._client.alive()
 
     def close(self) -> None:
         """Say DISCONNECT and stop the network thread; the session stays unless ``clean``."""
@@ -277,11 +285,19 @@ class Connection:
             self._connected = not reason.is_failure
             self._resumed = flags.session_present
             self._since = time.monotonic()
-            self._failures = 0 if self._connected else self._failures
             self._lock.notify_all()
         if reason.is_failure:
             log.warning("%s: connection refused: %s", self.where, reason)
-        elif self._asked or not flags.session_present:
+        else:
+            self._resubscribe(flags.session_present)
+
+    def _resubscribe(self, resumed: bool) -> None:
+        """The session may have lost its filters to another client that came under our name.
+
+        Without retain handling (MQTT 3.1.1) that would bring all retained messages each time.
+        """
+        log.info("%s: connected as %s, %s", self.where, self.client_id, _SESSION[resumed])
+        if self._mqtt.version == "5" or self._asked or self._brief or not resumed:
             with self._lock:
                 self._send_filters()
 
@@ -312,6 +328,7 @@ class Connection:
             brief = self._connected and time.monotonic() - self._since < BRIEF_S
             hung_up = reason.value == HUNG_UP and not told
             self._brief = self._brief + 1 if brief and hung_up else 0
+            self._failures = self._failures if brief or not self._connected else 0
             self._connected = False
             if told and reason.value == TAKEN_OVER:
                 self._refusal = taken_over(self.where, self.client_id, str(reason))
@@ -322,7 +339,8 @@ class Connection:
         if self._refusal:
             self._client.stay_away()
         elif reason.is_failure and accepted:
-            log.warning("%s: connection lost: %s; reconnecting", self.where, reason)
+            rival = f" (does another client use the id {self.client_id}?)" if self._brief else ""
+            log.warning("%s: connection lost: %s; reconnecting%s", self.where, reason, rival)
         self._put_off()
 
     def _put_off(self) -> None:
