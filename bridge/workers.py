@@ -72,7 +72,7 @@ class Worker:
         if code is None:
             return True
         if code == MISCONFIGURED:
-            raise Misconfigured(self.name, "settings that a worker can run with", "see above")
+            raise Misconfigured(self.name, "a worker that can run", f"exit code {code}, see above")
         self._wait_s = AGAIN_S[0] if now - self._begun > LASTED_S else self._wait_s
         log.warning("%s ended with %d; again in %.0f s", self.name, code, self._wait_s)
         self._process, self._again = None, now + self._wait_s

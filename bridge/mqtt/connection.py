@@ -207,10 +207,10 @@ class Connection:
             Unavailable: the network thread has ended by a fault; begin anew.
         """
         with self._lock:
+            if timeout_s > 0 and not self._refusal:
+                self._lock.wait_for(lambda: self._inbox.waiting() or self._refusal, timeout_s)
             if self._refusal:
                 raise self._refusal
-            if timeout_s > 0:
-                self._lock.wait_for(self._inbox.waiting, timeout_s)
             if not self._client.alive():
                 raise Unavailable(self.where, "a network thread that lives", "its end")
             return self._inbox.take(maximum)
@@ -285,6 +285,7 @@ class Connection:
             self._connected = not reason.is_failure
             self._resumed = flags.session_present
             self._since = time.monotonic()
+            self._failures = 0 if self._connected else self._failures
             self._lock.notify_all()
         if reason.is_failure:
             log.warning("%s: connection refused: %s", self.where, reason)
@@ -328,7 +329,6 @@ class Connection:
             brief = self._connected and time.monotonic() - self._since < BRIEF_S
             hung_up = reason.value == HUNG_UP and not told
             self._brief = self._brief + 1 if brief and hung_up else 0
-            self._failures = self._failures if brief or not self._connected else 0
             self._connected = False
             if told and reason.value == TAKEN_OVER:
                 self._refusal = taken_over(self.where, self.client_id, str(reason))

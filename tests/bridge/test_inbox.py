@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.contracts import Message
-from bridge.inbox import Batch, Inbox
+from bridge.inbox import OVERHEAD, PIECE, Batch, Inbox
 
 LONG_S, JOIN_S = 20.0, 30.0
 
 
 def message(number: int, size: int = 1) -> Message:
-    return Message(f"t/{number}", b"x" * size, received=number)
+    return Message(f"t/{number:03}", b"x" * size, received=number)
+
+
+EACH = OVERHEAD + len("t/001")  # bytes of a message beside its payload
 
 
 class Bench:
@@ -39,7 +42,9 @@ class Bench:
             return self.inbox.take(maximum)
 
     def held(self) -> tuple[int, int]:
-        return self.inbox._held
+        """Messages, and bytes of their payloads."""
+        count, size = self.inbox._held
+        return count, size - count * EACH
 
 
 # Order.
@@ -142,6 +147,16 @@ def test_the_connection_does_not_change_between_the_check_and_the_writing() -> N
     assert bench.acked == []
 
 
+def test_a_batch_of_large_messages_is_a_short_one() -> None:
+    bench = Bench()
+    bench.arrive(5, size=PIECE // 2)
+    assert [len(bench.take()) for _ in range(3)] == [2, 2, 1]
+    bench.arrive(1, size=3 * PIECE)
+    bench.arrive(40, size=PIECE // 10)
+    sizes = [len(bench.take()) for _ in range(7)]
+    assert sizes[0] == 1 and sum(sizes) == 41 and max(sizes) <= 10
+
+
 # Room.
 
 
@@ -155,12 +170,13 @@ def test_the_connection_does_not_change_between_the_check_and_the_writing() -> N
         (1000, 10, (10, 1), False),
         (1000, 10, (1, 11), False),
         (1000, 10, (100, 0), True),  # nothing in them
+        (1000, 1000 - 1000 * EACH, (5, 0), False),  # but they are there
     ],
 )
 def test_there_is_room_below_both_limits(
     count: int, size: int, arrive: tuple[int, int], has_room: bool
 ) -> None:
-    bench = Bench(count, size)
+    bench = Bench(count, size + (arrive[0] * EACH if size == 10 else 1000 * EACH))
     bench.arrive(*arrive)
     assert bench.inbox.room(0) is has_room
     batch = bench.take()

@@ -121,7 +121,7 @@ def thread_of(connection: Connection) -> bool:
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_three_short_connections_in_a_row_that_end_without_a_word_are_a_takeover(
+def test_four_short_connections_in_a_row_that_end_without_a_word_are_a_takeover(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.mqtt.connection.RETRY_S", (0.05, 0.1))
@@ -129,12 +129,12 @@ def test_three_short_connections_in_a_row_that_end_without_a_word_are_a_takeover
     with broker(answer, hang_up=True) as scripted:
         told = Mqtt.model_validate({"port": scripted.port, "version": version})
         with Connection(told, "plant-7-ingest") as connection:
-            with pytest.raises(Fenced, match=r"plant-7-ingest.*3 connections in a row"):
+            with pytest.raises(Fenced, match=r"plant-7-ingest.*4 connections in a row"):
                 while True:
                     connection.connect(WAIT_S)
                     connection.receive(1, 0.1)
             until(lambda: not thread_of(connection))
-        assert scripted.came == 3
+        assert scripted.came == 4
 
 
 def test_a_broker_that_says_why_it_hangs_up_is_no_takeover(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from bridge import ingest
 from bridge.brokers import MqttBroker
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection
-from bridge.settings import Mqtt, Settings
+from bridge.settings import Ingest, Mqtt, Settings
 from tests.line import line_to
 from tests.numbered import carried, count, publish, until_carried
 from tests.poll import until
@@ -76,7 +76,11 @@ def test_of_two_ingest_with_one_id_one_ends_and_says_why_and_all_arrives(
     settings: Settings, topic: str, tmp_path: Path, version: str
 ) -> None:
     told = spoken(settings, version)
-    with Process("ingest", tmp_path / "a", told) as a, Process("ingest", tmp_path / "b", told) as b:
+    other = told.model_copy(update={"ingest": Ingest(state=tmp_path / "another host")})
+    with (
+        Process("ingest", tmp_path / "a", told) as a,
+        Process("ingest", tmp_path / "b", other) as b,
+    ):
         publish(told.mqtt, topic, range(1000))
         until(lambda: a.code() is not None or b.code() is not None)
         ended, stays = (b, a) if a.alive() else (a, b)
@@ -91,6 +95,26 @@ def test_of_two_ingest_with_one_id_one_ends_and_says_why_and_all_arrives(
         until_carried(told.kafka, range(2000))
         assert stays.logged().count("connection lost") == lost  # nobody fights any more
         assert stays.leave() == 0
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_a_second_ingest_of_one_name_on_this_machine_is_refused_and_hurts_nobody(
+    settings: Settings, topic: str, tmp_path: Path
+) -> None:
+    with Process("ingest", tmp_path / "a", settings) as first:
+        for options in ((), ("--leave",)):
+            second = Process("ingest", tmp_path / "b", settings, *options)
+            try:
+                second.launch()
+                until(lambda second=second: second.code() is not None)  # type: ignore[misc]
+                assert second.code() == 4
+                assert "to be the only ingest of this name here" in second.logged()
+            finally:
+                second.kill()
+        publish(settings.mqtt, topic, range(100))
+        until_carried(settings.kafka, range(100))
+        assert first.is_ready()
+        assert "connection lost" not in first.logged()
 
 
 def test_a_broker_that_starts_again_is_no_takeover(
