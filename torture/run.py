@@ -216,6 +216,16 @@ def _check(order: Order) -> None:
     if order.folder and order.folder.exists() and any(order.folder.iterdir()):
         where = f"torture --folder {order.folder}"
         raise Misconfigured(where, "an empty or new folder", "one with files in it")
+    if order.folder:
+        _make(order.folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where, why = f"torture --folder {folder}", str(error.strerror)
+        raise Misconfigured(where, "a folder that can be written", why) from None
 
 
 def _facts(order: Order, brokers: Brokers | None, seconds: float) -> dict[str, object]:
