@@ -213,19 +213,19 @@ def _check(order: Order) -> None:
     ):
         if number < 1:
             raise Misconfigured(f"torture --{option}", "at least 1", str(number))
-    if order.folder and order.folder.exists() and any(order.folder.iterdir()):
-        where = f"torture --folder {order.folder}"
-        raise Misconfigured(where, "an empty or new folder", "one with files in it")
     if order.folder:
         _make(order.folder)
 
 
 def _make(folder: Path) -> None:
+    where = f"torture --folder {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        where, why = f"torture --folder {folder}", str(error.strerror)
+        why = str(error.strerror)
         raise Misconfigured(where, "a folder that can be written", why) from None
+    if any(folder.iterdir()):
+        raise Misconfigured(where, "an empty or new folder", "one with files in it")
 
 
 def _facts(order: Order, brokers: Brokers | None, seconds: float) -> dict[str, object]:
