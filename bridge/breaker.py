@@ -25,14 +25,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import orjson
 
-from bridge.contracts import DeadLetter, Message, Stage
-from bridge.errors import Fenced, HaltereError, Misconfigured
+from bridge.contracts import DeadLetter, Message, Stage, dead_letter
+from bridge.errors import Fenced, HaltereError, Malformed
+from bridge.notes import unwritable
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,6 @@ SIZE = 1024  # bytes of the file, always: one write replaces it whole
 MOST = 16  # messages that are on record; the oldest gives way
 REDELIVERED = 65_535  # messages at most that come again before new ones: the receive maximum
 DIGEST = 16  # bytes of a fingerprint
-LONGEST = 100  # characters of a file's name
 
 Notes = dict[str, int]  # fingerprint of a message: how often it was in hand and never left
 
@@ -49,7 +47,7 @@ class Breaker:
     """Which messages were in hand when a process before this one ended.
 
     Args:
-        path: its file, one for each worker (`place`); ``None``: nothing is ever noted.
+        path: its file, one for each worker (`notes.place`); ``None``: nothing is ever noted.
         limit: the attempt, counted from the first redelivery, that is not made any more.
 
     Raises:
@@ -67,12 +65,7 @@ class Breaker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -87,13 +80,11 @@ class Breaker:
         A poison message is not noted again; its notes stay until `forget`, or until so many
         others came that it will not come again.
         """
-        if not (message.dup or self._notes) or self._file < 0:
-            return _FIRST
-        return self._handling(message)
+        return self._handling(message) if self.suspects(message) else _FIRST
 
-    def noted(self) -> bool:
-        """Whether anything is on record."""
-        return bool(self._notes)
+    def suspects(self, message: Message) -> bool:
+        """Whether it takes `handling`: it came again, or something is on record."""
+        return (message.dup or bool(self._notes)) and self._file >= 0
 
     def attempts(self, message: Message) -> int:
         """How often this message was in hand and never left."""
@@ -156,18 +147,6 @@ class Breaker:
 _FIRST = nullcontext(0)
 
 
-def place(folder: Path, client_id: str) -> Path:
-    """The file of the worker with this client id.
-
-    >>> place(Path("state"), "plant/7").name
-    'plant%2F7.breaker'
-    """
-    name = quote(client_id, safe="")
-    if len(name) > LONGEST:
-        name = blake2b(name.encode(), digest_size=16).hexdigest()
-    return folder / f"{name}.breaker"
-
-
 def fingerprint(message: Message) -> str:
     """32 hex digits, the same for each delivery of a message."""
     topic = message.topic.encode("utf-8", "replace")
@@ -176,17 +155,9 @@ def fingerprint(message: Message) -> str:
 
 def verdict(message: Message, attempts: int) -> DeadLetter:
     """The dead letter of a message that is not handled any more."""
-    return DeadLetter(
-        topic=message.topic,
-        payload=message.payload,
-        stage=Stage.POISON.value,
-        path="payload",
-        expected="a message that can be handled",
-        received=f"handled {attempts} times without an end: the process died each time",
-        time=message.received,
-        qos=message.qos,
-        retain=message.retain,
-    )
+    ended = f"handled {attempts} times without an end: the process died each time"
+    poison = Malformed("payload", "a message that can be handled", ended)
+    return dead_letter(message, Stage.POISON, poison)
 
 
 def encode(notes: Notes) -> bytes:
@@ -220,12 +191,7 @@ def _open(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Misconfigured(
-            f"ingest.state {path.parent}",
-            "a folder that can be written",
-            f"{error.strerror}: {error.filename}",
-            "name another as ingest.state",
-        ) from None
+        raise unwritable(path, error) from None
     _lock(file, path)
     return file
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
+from bridge.errors import HaltereError
+
 MICROS = 1_000_000  # microseconds in a second
 CHAMPION = b"champion/"  # key of the record that names the version in use, before the class
 
@@ -154,6 +156,13 @@ class DeviceState:
     device_class: str
     offset: int  # in the partition of the readings that the state's partition stands for
     snapshot: bytes
+
+
+def dead_letter(message: Message, stage: Stage, error: HaltereError) -> DeadLetter:
+    """A message that became no reading, and why."""
+    said = (stage.value, error.where, error.expected, error.received)
+    given = (message.received, message.qos, message.retain)
+    return DeadLetter(message.topic, message.payload, *said, *given)
 
 
 Contract = Reading | Score | Alert | Command | ModelCard | DeadLetter | DeviceState

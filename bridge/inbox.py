@@ -24,6 +24,7 @@ class Batch:
 
     messages: list[Message]
     mids: list[int] = field(repr=False)  # packet identifiers, 0 at QoS 0
+    size: int  # bytes, as `Inbox` counts them
     epoch: int  # which connection they came in on
     _inbox: "Inbox" = field(repr=False)
 
@@ -76,13 +77,13 @@ class Inbox:
         size = 0
         while self._arrivals and len(messages) < maximum and size < PIECE:
             first = self._arrivals.popleft()
-            room = min(maximum - len(messages), _fitting(first.messages, PIECE - size))
+            room = _fitting(first.messages[: maximum - len(messages)], PIECE - size)
             messages += first.messages[:room]
             mids += first.mids[:room]
             size += _size(first.messages[:room])
             if len(first.messages) > room:
                 self._arrivals.appendleft(_Arrival(first.messages[room:], first.mids[room:]))
-        return Batch(messages, mids, self.epoch, self)
+        return Batch(messages, mids, size, self.epoch, self)
 
     def waiting(self) -> bool:
         """Whether there are messages that nobody has taken."""
@@ -92,8 +93,7 @@ class Inbox:
         """PUBACK for each message of a batch, if its connection is this one."""
         with self.lock:  # the epoch cannot change between the check and the writing
             if batch.epoch == self.epoch:
-                size = _size(batch.messages)
-                self._held = (self._held[0] - len(batch), self._held[1] - size)
+                self._held = (self._held[0] - len(batch), self._held[1] - batch.size)
                 self._send_acks(batch.mids)
                 self.lock.notify_all()
 

@@ -12,11 +12,19 @@ from collections import deque
 from collections.abc import Callable
 from threading import Event
 
-from bridge import kafka, mqtt, wire
+from bridge import kafka, mqtt, notes, wire
 from bridge.breaker import Breaker, verdict
-from bridge.breaker import place as breaker_file
-from bridge.contracts import MICROS, Contract, DeadLetter, Message, Reading, Topics
-from bridge.errors import HaltereError, Malformed, Misconfigured, Unavailable
+from bridge.contracts import (
+    MICROS,
+    Contract,
+    DeadLetter,
+    Message,
+    Reading,
+    Stage,
+    Topics,
+    dead_letter,
+)
+from bridge.errors import Malformed, Misconfigured, Unavailable
 from bridge.inbox import Batch
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
@@ -77,7 +85,7 @@ class Ingest:
         """Normalise the messages of a batch and send what they became."""
         run, tally = self._run(batch), Tally()
         for message in batch.messages:
-            if message.dup or self._breaker.noted():
+            if self._breaker.suspects(message):
                 outcome = self._carefully(run, message)
             else:
                 outcome = self._read(run, message)
@@ -116,6 +124,10 @@ class Ingest:
         self._acknowledge()
         self._say_it_stands()
 
+    def held(self) -> int:
+        """Messages that are not acknowledged."""
+        return sum(len(run.batch) for run in self.line)
+
     def blocked(self) -> bool:
         """Whether records wait for room: then no further message is taken."""
         return bool(self._waiting) or sum(run.size for run in self.line) > self._room
@@ -144,16 +156,14 @@ class Ingest:
         try:
             for reading in outcome.readings:
                 key, value = reading.device.encode(), encode(reading)
-                readings.rows.append({"key": key, "value": value})
-                readings.owners.append(message)
+                readings.add({"key": key, "value": value}, message)
                 if reading.position is not None:
-                    positions.rows.append({"key": key, "value": value})
-                    positions.owners.append(message)
+                    positions.add({"key": key, "value": value}, message)
         except Exception as error:  # a fault of ours must not stop the stream, nor hide
             readings.cut(before[0])
             positions.cut(before[1])
             fault = Malformed("", "readings that can be written", f"our fault: {error!r}")
-            return letter(message, "encode", fault)
+            return dead_letter(message, Stage.ENCODE, fault)
         return None
 
     def _send(self, topic: str, rows: list[Row], place: Place[Run]) -> None:
@@ -193,7 +203,7 @@ class Ingest:
             log.warning(
                 "Kafka has confirmed nothing for %.0f s; %d messages wait here, the others at the"
                 " MQTT broker",
-                *(STANDS_S, sum(len(run.batch) for run in self.line)),
+                *(STANDS_S, self.held()),
             )
 
     def _bury(self, record: Record, place: Place[Run], error: Malformed) -> None:
@@ -210,7 +220,7 @@ class Ingest:
         size = f"{error.received} ({len(message.payload)} bytes)"
         said = Malformed(record.topic, error.expected, size)
         cut = message._replace(payload=message.payload[: HEAD if again else LARGEST])
-        buried = letter(cut, "produce", said)
+        buried = dead_letter(cut, Stage.PRODUCE, said)
         self._telemetry.count("messages", outcome="dead_letter")
         self._complain(buried)
         row = self._letter(buried)
@@ -246,13 +256,6 @@ class Ingest:
             self._telemetry.count("ignored", count, format=form, reason=reason)
 
 
-def letter(message: Message, stage: str, error: HaltereError) -> DeadLetter:
-    """A message that became no reading, and why."""
-    said = (stage, error.where, error.expected, error.received)
-    given = (message.received, message.qos, message.retain)
-    return DeadLetter(message.topic, message.payload, *said, *given)
-
-
 def encoder(settings: Settings) -> wire.Encoder:
     """The encoder that the settings ask for, its schemas registered where there is a registry."""
     url = settings.schema_registry.url
@@ -276,14 +279,15 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
             delivered again.
     """
     kafka.ensure_topics(settings.kafka, CONNECT_S)
-    name, leave = settings.mqtt.session("ingest"), leave or Event()
+    name, state = settings.mqtt.session("ingest"), settings.ingest.state
+    leave = leave or Event()
     with (
-        Breaker(breaker_file(settings.ingest.state, name), settings.ingest.poison_limit) as breaker,
+        Breaker(notes.place(state, name, "breaker"), settings.ingest.poison_limit) as breaker,
         Producer(settings.kafka, name) as producer,
         mqtt.Connection(settings.mqtt, name) as connection,
     ):
         ingest = Ingest(settings, producer, telemetry, breaker)
-        session = Session(settings.ingest.state, name, connection.where)
+        session = Session(state, name, connection.where)
         connection.connect(CONNECT_S)
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
         if not leave.is_set():
@@ -357,7 +361,7 @@ def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> int:
             ingest.take(batch)
     ingest.settle(BUSY_S if ingest.blocked() else 0)
     telemetry.ready = connection.connected() and connection.answered()
-    telemetry.gauge("in_flight", sum(len(run.batch) for run in ingest.line))
+    telemetry.gauge("in_flight", ingest.held())
     telemetry.beat()
     return count
 
@@ -367,5 +371,4 @@ def _drain(ingest: Ingest) -> None:
     while ingest.line and time.monotonic() < deadline:
         ingest.settle(0.05)
     if ingest.line:
-        count = sum(len(run.batch) for run in ingest.line)
-        log.warning("%d messages stay unacknowledged: the broker sends them again", count)
+        log.warning("%d messages stay unacknowledged: the broker sends them again", ingest.held())

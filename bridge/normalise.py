@@ -13,7 +13,16 @@ from typing import NamedTuple
 import orjson
 from xxhash import xxh3_64_hexdigest
 
-from bridge.contracts import MICROS, DeadLetter, Message, Position, Quality, Reading
+from bridge.contracts import (
+    MICROS,
+    DeadLetter,
+    Message,
+    Position,
+    Quality,
+    Reading,
+    Stage,
+    dead_letter,
+)
 from bridge.errors import Malformed
 from bridge.flat import FLAT_BYTES, flat_object
 from bridge.formats import (
@@ -122,7 +131,7 @@ class Normaliser:
         return Explanation(format_name, why, outcome, tuple(fields))
 
     def _examine(self, message: Message) -> tuple[Outcome, str, str, list[Sample]]:
-        name, why, stage = "", "no format took it", "decode"
+        name, why, stage = "", "no format took it", Stage.DECODE
         try:
             if len(message.topic) > LONGEST:
                 said = f"{len(message.topic)} characters"
@@ -135,7 +144,7 @@ class Normaliser:
             decoded = found.decode(message.topic, message.payload)
             if isinstance(decoded, Nothing):
                 return Ignored(name, decoded.reason), name, why, []
-            stage = "normalise"
+            stage = Stage.NORMALISE
             samples = merge(decoded) if len(decoded) > 1 else decoded
             readings = [self._reading(message, facts, sample) for sample in samples]
             some = tuple([reading for reading in readings if reading])
@@ -143,10 +152,10 @@ class Normaliser:
                 return Accepted(name, some), name, why, samples
             return Ignored(name, "no finite number, no state, no position"), name, why, []
         except Malformed as error:
-            return _dead(message, stage, error), name, why, []
+            return dead_letter(message, stage, error), name, why, []
         except Exception as error:  # a fault of ours must not stop the stream, nor hide
             fault = Malformed("", "a message that haltere can handle", f"our fault: {error!r}")
-            return _dead(message, stage, fault), name, why, []
+            return dead_letter(message, stage, fault), name, why, []
 
     def _topic(self, topic: str) -> _Facts:
         facts = self._remembered.get(topic)
@@ -314,9 +323,3 @@ def _id(message: Message, device: str, time: int | None) -> str:
     """16 hex digits: the same for the same event; without a time each reception counts."""
     when = f"{message.topic}\n{device}\n{time or -message.received}\n".encode("utf-8", "replace")
     return xxh3_64_hexdigest(when + message.payload)
-
-
-def _dead(message: Message, stage: str, error: Malformed) -> DeadLetter:
-    said = (stage, error.where, error.expected, error.received)
-    given = (message.received, message.qos, message.retain)
-    return DeadLetter(message.topic, message.payload, *said, *given)

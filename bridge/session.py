@@ -4,17 +4,12 @@ MQTT cannot list the subscriptions of a session. A filter that left the configur
 filling its queue, so what was subscribed is noted in a file of ``ingest.state``.
 """
 
-import json
-import logging
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
-from bridge.errors import Misconfigured
+from bridge import notes
 
-log = logging.getLogger(__name__)
-
-SUFFIX = ".filters.json"
+EXPECTED = "a note of filters"
 
 
 class Session:
@@ -27,19 +22,17 @@ class Session:
     """
 
     def __init__(self, folder: Path, client_id: str, broker: str) -> None:
-        self.path = folder / f"{quote(client_id, safe='')[:200]}{SUFFIX}"
+        self.path = notes.place(folder, client_id, "filters.json")
         self._broker = broker
         self._wanted: set[str] | None = None  # what stands there once the broker has answered
 
     def filters(self) -> set[str]:
         """What the session may have subscribed to."""
+        note = notes.read(self.path, dict, EXPECTED)
         try:
-            note = json.loads(self.path.read_text("utf-8"))
-            return set(note["filters"]) if note["broker"] == self._broker else set()
-        except FileNotFoundError:
-            return set()
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            log.warning("%s: begun anew: expected a note of filters, received %r", self.path, error)
+            return set(note["filters"]) if note and note["broker"] == self._broker else set()
+        except (TypeError, KeyError) as error:
+            notes.begun_anew(self.path, EXPECTED, error)
             return set()
 
     def follow(self, wanted: set[str]) -> set[str]:
@@ -60,19 +53,7 @@ class Session:
             self._wanted = None
 
     def _write(self, filters: set[str]) -> None:
-        text = json.dumps({"broker": self._broker, "filters": sorted(filters)})
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.path.with_suffix(".new")
-            fresh.write_text(text, "utf-8")
-            fresh.replace(self.path)
-        except OSError as error:
-            raise Misconfigured(
-                f"ingest.state {self.path.parent}",
-                "a folder that can be written",
-                str(error.strerror),
-                "name another as ingest.state",
-            ) from None
+        notes.write(self.path, {"broker": self._broker, "filters": sorted(filters)})
 
     def forget(self) -> None:
         """The session is ended."""

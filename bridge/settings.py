@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from bridge.errors import Misconfigured
 
 PREFIX = "HALTERE_"
+LARGEST_PACKET = 268_435_455  # bytes: the longest remaining length (MQTT 5, 1.5.5)
 
 
 # A topic filter (MQTT 5, 4.7): "#" is the whole last level, "+" a whole level.
@@ -91,7 +92,7 @@ class Mqtt(Secured):
     member: Annotated[str, Field(pattern=r"^[^+#/\x00]*$")] = ""  # this worker's name in it
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 4000  # unacknowledged messages
     inflight_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024  # of their payloads
-    maximum_packet_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 268_435_455
+    maximum_packet_bytes: Annotated[int, Field(ge=1024, le=LARGEST_PACKET)] = LARGEST_PACKET
     keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
     session_expiry_s: Annotated[int, Field(ge=0, le=2**32 - 1)] = (
         7 * 24 * 3600
@@ -107,7 +108,7 @@ class Mqtt(Secured):
             "clean_session": self.clean_session,
             "client_id": not self.client_id,
             "session_expiry_s": self.session_expiry_s == 0,
-            "maximum_packet_bytes": self.maximum_packet_bytes < 268_435_455,  # noqa: PLR2004
+            "maximum_packet_bytes": self.maximum_packet_bytes < LARGEST_PACKET,
         }
         for key, loses in weak.items():
             if loses and not self.at_most_once:

@@ -9,7 +9,6 @@ Order: each worker keeps the order of what it is given. Messages of one device m
 workers, and then their order in Kafka is not the order of their publishing.
 """
 
-import json
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from bridge import notes
 from bridge.child import tied
 from bridge.errors import Misconfigured
 from bridge.session import Session
@@ -57,8 +57,8 @@ class Worker:
             tied(self._command, signal.SIGTERM), env=self._environment, start_new_session=True
         )
 
-    def look(self) -> bool:
-        """Start it again if it has died and its time has come; whether it runs.
+    def look(self) -> None:
+        """Start it again if it has died and its time has come.
 
         Raises:
             Misconfigured: it cannot run with these settings.
@@ -67,17 +67,16 @@ class Worker:
         if self._process is None:
             if now >= self._again:
                 self.start()
-            return self._process is not None
+            return
         code = self._process.poll()
         if code is None:
-            return True
+            return
         if code == MISCONFIGURED:
             raise Misconfigured(self.name, "a worker that can run", f"exit code {code}, see above")
         self._wait_s = AGAIN_S[0] if now - self._begun > LASTED_S else self._wait_s
         log.warning("%s ended with %d; again in %.0f s", self.name, code, self._wait_s)
         self._process, self._again = None, now + self._wait_s
         self._wait_s = min(2 * self._wait_s, AGAIN_S[1])
-        return False
 
     def send(self, number: signal.Signals) -> None:
         """A signal, if it runs."""
@@ -116,7 +115,7 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
     members = [f"{_host(settings)}-{n}" for n in range(count)]
     note = settings.ingest.state / "workers.json"
     former = [member for member in _noted(note) if member not in members]
-    _write(note, [*members, *former])
+    notes.write(note, [*members, *former])
     workers = [
         Worker(command, _environment(settings, group, member, n), f"worker {member}")
         for n, member in enumerate(members)
@@ -134,7 +133,7 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
             for worker in workers:
                 worker.look()
             for name in _gone(leaving):
-                _write(note, [member for member in _noted(note) if member != name])
+                notes.write(note, [member for member in _noted(note) if member != name])
     finally:
         _end([*workers, *leaving])
 
@@ -185,29 +184,8 @@ def tell_who_is_left(settings: Settings) -> None:
         log.warning("`haltere ingest --workers 0` carries what is queued for them and ends them")
 
 
-def _write(note: Path, members: Sequence[str]) -> None:
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        fresh = note.with_suffix(".new")
-        fresh.write_text(json.dumps(list(members)), "utf-8")
-        fresh.replace(note)
-    except OSError as error:
-        raise Misconfigured(
-            f"ingest.state {note.parent}",
-            "a folder that can be written",
-            str(error.strerror),
-            "name another as ingest.state",
-        ) from None
-
-
 def _noted(note: Path) -> list[str]:
-    try:
-        return [str(member) for member in json.loads(note.read_text("utf-8"))]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError) as error:
-        log.warning("%s: expected the names of workers, received %r", note, error)
-        return []
+    return [str(member) for member in notes.read(note, list, "the names of workers")]
 
 
 def command_of(config: Path | None) -> list[str]:

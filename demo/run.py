@@ -1,7 +1,6 @@
 """One run of the demo, top to bottom: brokers, services, fleet, wait, settle, stop, ledger."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +11,14 @@ from threading import Event
 from typing import Any
 
 from bridge.brokers import Brokers, embedded
-from bridge.errors import Misconfigured, Unavailable
+from bridge.errors import Unavailable
 from bridge.fleet import Plan
 from bridge.replay import open_recording
 from bridge.settings import Settings, load
 from demo import ledger
 from demo.ledger import Report
 from demo.screen import Headless, Screen
-from demo.services import Service, Troupe, configuration
+from demo.services import Service, Troupe, configuration, empty_folder, say
 
 LOOPS = ("ingest", "train", "score", "egress")
 READY_S = 90.0  # for all services to connect; TensorFlow takes its time
@@ -73,8 +72,8 @@ def run(play: Play, folder: Path | None, headless: bool, stop: Event) -> Report:
     begun = time.monotonic()
     with TemporaryDirectory(prefix="haltere-demo-") as temporary:
         where = (folder or Path(temporary)).absolute()
-        _require_empty(where)
-        with embedded(where / "brokers", _say) as brokers:
+        empty_folder("demo", where)
+        with embedded(where / "brokers", say) as brokers:
             report = _perform(play, where, brokers, (headless, stop))
     report.figures["seconds"] = round(time.monotonic() - begun, 1)
     return report
@@ -90,15 +89,15 @@ def _perform(play: Play, where: Path, brokers: Brokers, how: tuple[bool, Event])
     troupe = Troupe(services)
     with _ended([*services.values(), fleet]):
         troupe.launch()
-        _say("waiting for ingest, train, score and egress")
+        say("waiting for ingest, train, score and egress")
         _await_ready(troupe, stop)
         fleet.launch()
-        with Headless(_say) if headless else Screen(play.devices) as screen:
+        with Headless(say) if headless else Screen(play.devices) as screen:
             while not stop.is_set() and not _published(out, fleet):
                 troupe.watch()
                 screen.show(troupe, out)
                 stop.wait(LOOK_S)
-        _say("the devices stop; waiting for what is under way")
+        say("the devices stop; waiting for what is under way")
         _finish(out, fleet)
         _settle(troupe)
         return _account(troupe, fleet, settings, out)
@@ -178,7 +177,7 @@ def _moved(troupe: Troupe) -> tuple[float, ...]:
 
 def _account(troupe: Troupe, fleet: Service, settings: Settings, out: Path) -> Report:
     """Stop everything, the fleet last, and read Kafka back."""
-    _say("stopping, and reading Kafka back")
+    say("stopping, and reading Kafka back")
     sick = troupe.unhealthy()
     unclean = troupe.leave()
     if not fleet.leave():
@@ -194,13 +193,6 @@ def _account(troupe: Troupe, fleet: Service, settings: Settings, out: Path) -> R
     return report
 
 
-def _require_empty(where: Path) -> None:
-    if where.exists() and any(where.iterdir()):
-        raise Misconfigured(
-            f"demo --folder {where}", "an empty or new folder", "one with files in it"
-        )
-
-
 @contextmanager
 def _ended(services: list[Service]) -> Iterator[None]:
     try:
@@ -208,7 +200,3 @@ def _ended(services: list[Service]) -> Iterator[None]:
     finally:
         for service in services:
             service.kill()
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.child import Child, Launch
+from bridge.errors import Misconfigured
 
 LEAVE_S = 5.0  # from SIGTERM to a clean end
 SCRAPE_S = 1.0
@@ -145,3 +146,24 @@ def _toml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return str(value) if isinstance(value, (int, float)) else f'"{value}"'
+
+
+def empty_folder(command: str, folder: Path) -> None:
+    """Make the folder that was named, where it is not there.
+
+    Raises:
+        Misconfigured: it cannot be written, or there is something in it.
+    """
+    where = f"{command} --folder {folder}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = str(error.strerror)
+        raise Misconfigured(where, "a folder that can be written", why) from None
+    if any(folder.iterdir()):
+        raise Misconfigured(where, "an empty or new folder", "one with files in it")
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)

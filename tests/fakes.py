@@ -108,7 +108,8 @@ class FakeConnection(Connection):
 
     def delivery(self, number: int, topic: str, payload: bytes) -> Batch:
         """A batch of one message, which came in as number so and so."""
-        return Batch([Message(topic, payload, RECEIVED)], [number], self._inbox.epoch, self._inbox)
+        message = Message(topic, payload, RECEIVED)
+        return Batch([message], [number], 0, self._inbox.epoch, self._inbox)
 
     def arrive(self, batches: Sequence[Batch]) -> None:
         for batch in batches:

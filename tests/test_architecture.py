@@ -27,8 +27,8 @@ FLOORS = {
     ),
     "edges": (
         "bridge.breaker bridge.child bridge.inbox bridge.jars bridge.kafka bridge.metrics"
-        " bridge.mqtt bridge.publisher bridge.replay bridge.runs bridge.schema_registry"
-        " bridge.session bridge.tls ml.checkpoint ml.registry ml.source"
+        " bridge.mqtt bridge.notes bridge.publisher bridge.replay bridge.runs"
+        " bridge.schema_registry bridge.session bridge.tls ml.checkpoint ml.registry ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,9 @@ from bridge.errors import HaltereError, Misconfigured
 from bridge.kafka import partitions
 from bridge.publisher import dial, hello
 from bridge.settings import PREFIX as SETTING
-from bridge.settings import Settings, known_keys, load
+from bridge.settings import Settings, load
 from bridge.tls import context
+from demo.services import empty_folder, say
 from torture.faults import FAULTS, Fault
 from torture.ledger import Account, Report
 from torture.trial import Dose as Dose
@@ -47,7 +47,7 @@ def command(order: Order, default: Path, stop: Event) -> Report:
         config = order.config or (default if default.exists() else None)
         return run(replace(order, config=config), os.environ, stop)
     if told := sorted(name for name in os.environ if name.startswith(SETTING)):
-        _say(f"embedded brokers: {', '.join(told)} left aside; --own-brokers uses them")
+        say(f"embedded brokers: {', '.join(told)} left aside; --own-brokers uses them")
         for name in told:
             del os.environ[name]
     return run(order, os.environ, stop)
@@ -66,7 +66,7 @@ def run(order: Order, environment: Mapping[str, str], stop: Event) -> Report:
         with ExitStack() as stack:
             brokers = None
             if not order.own:
-                brokers = stack.enter_context(embedded(folder / "brokers", _say))
+                brokers = stack.enter_context(embedded(folder / "brokers", say))
             ground = _ground(order, environment, folder, brokers)
             names = _chosen(order, brokers, report)
             for name in names:
@@ -129,13 +129,13 @@ def _ground(
         told = settings({})
         if told.mqtt.transport != "tcp":
             raise Misconfigured("mqtt.transport", "tcp, for torture", told.mqtt.transport)
-        _say(
+        say(
             f"MQTT {told.mqtt.host}:{told.mqtt.port}, topics {order.prefix}/#; Kafka"
             f" {told.kafka.bootstrap_servers}, topics {order.prefix}.*, which stay when it ends"
         )
         partitions(told.kafka, CONNECT_S)
         dial(told.mqtt, hello(told.mqtt, f"{order.prefix}-check"), secure)[0].close()
-    return Ground(settings, arguments, folder, order.prefix, brokers, _say, secure)
+    return Ground(settings, arguments, folder, order.prefix, brokers, say, secure)
 
 
 def _told(fault: str, ground: Ground) -> dict[str, str]:
@@ -146,9 +146,9 @@ def _told(fault: str, ground: Ground) -> dict[str, str]:
         "HALTERE_MQTT_SESSION_EXPIRY_S": str(SESSION_S),
         "HALTERE_KAFKA_PREFIX": f"{ground.prefix}.{fault}",
         "HALTERE_KAFKA_RETENTION_HOURS": "1",
+        "HALTERE_MQTT_GROUP": "",
+        "HALTERE_MQTT_MEMBER": "",
     }
-    if _shared():
-        told |= {"HALTERE_MQTT_GROUP": "", "HALTERE_MQTT_MEMBER": ""}
     if ground.brokers:
         at = ground.brokers.mqtt.endpoint
         told |= {
@@ -160,10 +160,6 @@ def _told(fault: str, ground: Ground) -> dict[str, str]:
     return told
 
 
-def _shared() -> bool:
-    return {"mqtt.group", "mqtt.member"} <= known_keys().keys()
-
-
 def _why_not(name: str, own: bool, sessions: bool) -> str:
     """Why a fault cannot be had."""
     fault = FAULTS[name]
@@ -171,8 +167,6 @@ def _why_not(name: str, own: bool, sessions: bool) -> str:
         return "it stops a broker, and these are not ours"
     if fault.session and not sessions:
         return "amqtt forgets the session of a client that is gone; install mosquitto"
-    if name == "rebalance" and not _shared():
-        return "this version of ingest has no shared subscription"
     return ""
 
 
@@ -189,7 +183,7 @@ def _chosen(order: Order, brokers: Brokers | None, report: Report) -> Sequence[s
             raise _refused(name, why)
         if why:
             report.left_out[name] = why
-            _say(f"left out: {name}: {why}")
+            say(f"left out: {name}: {why}")
     return [name for name, why in reasons.items() if not why]
 
 
@@ -214,18 +208,7 @@ def _check(order: Order) -> None:
         if number < 1:
             raise Misconfigured(f"torture --{option}", "at least 1", str(number))
     if order.folder:
-        _make(order.folder)
-
-
-def _make(folder: Path) -> None:
-    where = f"torture --folder {folder}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = str(error.strerror)
-        raise Misconfigured(where, "a folder that can be written", why) from None
-    if any(folder.iterdir()):
-        raise Misconfigured(where, "an empty or new folder", "one with files in it")
+        empty_folder("torture", order.folder)
 
 
 def _facts(order: Order, brokers: Brokers | None, seconds: float) -> dict[str, object]:
@@ -242,10 +225,6 @@ def _tidy(folder: Path, keep: bool) -> None:
     """Remove what nobody will read; after a failure the logs stay."""
     if keep:
         shutil.rmtree(folder / "brokers" / "kafka" / "data", ignore_errors=True)
-        _say(f"the logs stay in {folder}")
+        say(f"the logs stay in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

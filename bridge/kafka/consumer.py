@@ -1,7 +1,7 @@
 """Records in: committed ones, in batches; offsets are committed when the caller says so."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 import confluent_kafka as ck
@@ -12,6 +12,8 @@ from bridge.kafka_errors import FAMILIES
 from bridge.records import Changes, Fetched
 from bridge.settings import Kafka
 
+YOUNG = {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"}  # a topic that was made just now
+LEADER_S, LOOK_S = 5.0, 0.1  # it has its leaders after so long, and is looked at so often
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
 
@@ -45,12 +47,7 @@ class Consumer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -117,13 +114,24 @@ class Consumer:
         Raises:
             Unavailable: the broker does not answer, or the topic does not exist.
         """
-        with translated(self.where):
-            partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
-            places = [ck.TopicPartition(topic, p) for p in partitions]
-            found = [self._consumer.get_watermark_offsets(place, REQUEST_S) for place in places]
+        deadline = time.monotonic() + LEADER_S
+        while True:
+            try:
+                found = self._watermarks(topic)
+                break
+            except ck.KafkaException as error:
+                if error.args[0].name() not in YOUNG or time.monotonic() > deadline:
+                    raise translate(self.where, error.args[0]) from None
+            time.sleep(LOOK_S)
         if not found:
             raise Unavailable(self.where, f"the topic {topic}", "no such topic")
-        return {(topic, p): ends for p, ends in zip(partitions, found, strict=True)}
+        return found
+
+    def _watermarks(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
+        partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
+        places = {(topic, p): ck.TopicPartition(topic, p) for p in partitions}
+        ask = self._consumer.get_watermark_offsets
+        return {place: ask(at, REQUEST_S) for place, at in places.items()}
 
     def ended(self) -> frozenset[tuple[str, int]]:
         """Partitions of the last `assign` that were read to their end."""

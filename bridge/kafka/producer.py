@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 import confluent_kafka as ck
@@ -67,12 +66,7 @@ class Producer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(ck.KafkaException):  # that it was fenced has been said
             self._producer.purge()
             self._producer.flush(1.0)

@@ -14,7 +14,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -97,12 +96,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -143,7 +137,7 @@ class Connection:
         self._client.loop_start()
 
     def subscribe(self, filters: Sequence[str], timeout_s: float = 10.0) -> None:
-        """Subscribe now, and again after a reconnect that found no session.
+        """Subscribe now, and again after reconnects where the session may have lost it.
 
         With a timeout of 0 it does not wait: where the broker has queued more than may be held,
         its answer comes only when messages are taken. `answered` tells, `receive` raises.
@@ -185,13 +179,8 @@ class Connection:
         wanted: list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]
         wanted = [(name, self._mqtt.qos) for name in self._filters]
         if self._mqtt.version == "5":
-            shared = any(name.startswith("$share/") for name in self._filters)
-            options = SubscribeOptions(
-                qos=self._mqtt.qos,
-                retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
-                if shared  # where retained messages never come (4.8.2)
-                else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
-            )
+            once = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            options = SubscribeOptions(qos=self._mqtt.qos, retainHandling=once)
             wanted = [(name, options) for name in self._filters]
         if wanted:
             self._asked.add(self._client.subscribe(wanted)[1])

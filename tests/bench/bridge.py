@@ -40,20 +40,20 @@ class Arrivals:
     """How many records a topic has gained since it was first looked at."""
 
     def __init__(self, servers: str, topic: str) -> None:
-        self.consumer = Consumer(Kafka(bootstrap_servers=servers))
+        self._consumer = Consumer(Kafka(bootstrap_servers=servers))
         self._topic = topic
         self._before = 0
         self._before = self.count()
 
     def count(self) -> int:
         try:
-            ends = self.consumer.ends(self._topic).values()
+            ends = self._consumer.ends(self._topic).values()
         except Unavailable:  # made just now
             return 0
         return sum(end for _, end in ends) - self._before
 
     def close(self) -> None:
-        self.consumer.__exit__(None, None, None)
+        self._consumer.__exit__(None, None, None)
 
 
 def cpu_s(pid: int) -> float:
@@ -157,6 +157,7 @@ def outage(task: Task, asked: argparse.Namespace, folder: Path) -> dict[str, Any
         Pace(publishers=10, qos=1, rate=RATE),
     )
     with Haltere(folder / "haltere", task) as haltere:
+        arrivals = Arrivals(task.servers, haltere.topic)
         publishing = Thread(target=load.run, args=(Event(),))
         publishing.start()
         time.sleep(AROUND_S)
@@ -175,9 +176,8 @@ def outage(task: Task, asked: argparse.Namespace, folder: Path) -> dict[str, Any
             time.sleep(0.5)
             largest = max(largest, resident_mb(haltere.pid))
         lost = haltere.logged().count("connection lost")
-        arrived = Arrivals(task.servers, haltere.topic)
-        total = sum(end for _, end in arrived.consumer.ends(haltere.topic).values())
-        arrived.close()
+        total = arrivals.count()
+        arrivals.close()
     return {
         "outage_s": asked.outage,
         "published": load.sent,

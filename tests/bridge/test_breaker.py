@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import breaker
+from bridge import notes
 from bridge.breaker import MOST, REDELIVERED, SIZE, Breaker, decode, encode, fingerprint, verdict
 from bridge.contracts import DeadLetter, Message
 from bridge.errors import Misconfigured, Unavailable
@@ -196,14 +196,14 @@ def test_a_full_disk_does_not_stop_the_line(caplog: pytest.LogCaptureFixture) ->
 
 def test_each_worker_has_a_file_of_its_own_whatever_it_is_called() -> None:
     names = ["haltere-ingest", "a/b", "../a", "ä" * 500, "ä" * 499, "a" * 100]
-    files = [breaker.place(Path("state"), name) for name in names]
+    files = [notes.place(Path("state"), name, "breaker") for name in names]
     assert len(set(files)) == len(names)
     assert all(file.parent == Path("state") and len(file.name) < 120 for file in files)
 
 
 def test_the_settings_give_a_limit_that_lets_a_message_live(file: Path) -> None:
     told = Settings(ingest=Ingest(state=file.parent)).ingest
-    with Breaker(breaker.place(told.state, "haltere-ingest"), told.poison_limit) as guard:
+    with Breaker(notes.place(told.state, "haltere-ingest", "breaker"), told.poison_limit) as guard:
         assert handle(guard, message()) == 0
 
 

@@ -31,7 +31,7 @@ def batch_of(bench: Bench, *payloads: bytes, first: int = 1, dup: bool = False) 
     messages = [Message(TOPIC, data, RECEIVED, dup=dup) for data in payloads]
     mids = list(range(first, first + len(messages)))
     inbox = bench.connection._inbox
-    return Batch(messages, mids, inbox.epoch, inbox)
+    return Batch(messages, mids, 0, inbox.epoch, inbox)
 
 
 def under_way(bench: Bench) -> list[str]:
