@@ -8,11 +8,14 @@ is; a law holds that both read the same. Only values in and out.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from bridge.formats import MAX_TEXT, instant, marked, place
-from bridge.formats.plain import shaped
+from bridge.formats import marked
+from bridge.formats.keys import keys_of
+from bridge.formats.sample import MAX_TEXT
+from bridge.formats.scalars import instant, place
 from bridge.plan import CACHED, Plan, planned
 
 FLAT_BYTES = 2048  # of a payload whose keys are worth remembering
+EPOCH = 600_000_000  # s, in 1989: a number as large may be a time
 
 
 Place = tuple[float, float]  # lat, lon
@@ -60,14 +63,19 @@ def flat_object(keys: tuple[str, ...]) -> Flat | None:
 
 @lru_cache(maxsize=2048)
 def _flat_object(keys: tuple[str, ...]) -> Flat | None:
-    shape = shaped(keys)
+    shape = keys_of(keys)
     roles = (shape.time, shape.device, shape.lat, shape.lon)
     whole = bool(shape.lat) == bool(shape.lon)
-    if not (shape.simple and shape.ordinary and whole) or shape.value or "" in keys or marked(keys):
+    more = shape.value or shape.foreign or shape.away or shape.spot or shape.told
+    if not (shape.simple and shape.ordinary and whole) or more or "" in keys or marked(keys):
         return None
-    if any(len(role) > 1 for role in roles):
+    if any(len(role) > 1 for role in roles) or shape.e7:
         return None
     plan = planned(list(shape.ordinary), "")
     steps = [(shape.ordinary[step[0]].path, *step[1:]) for step in plan.steps]
+    if shape.maybe:  # what is as large as a time is left to the other
+        steps = [
+            (k, s, o, lo, min(hi, EPOCH) if k in shape.maybe else hi) for k, s, o, lo, hi in steps
+        ]
     time, device, lat, lon = map("".join, roles)
     return Flat(time, device, lat, lon, tuple(steps), plan)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from bridge.contracts import MICROS, DeadLetter, Message, Stage
 from bridge.errors import Malformed, Misconfigured
-from bridge.formats import instant, iso, matches
+from bridge.formats.format import matches
+from bridge.formats.scalars import instant, iso
 from bridge.records import Fetched
 from bridge.settings import FILTER
 from bridge.wire import decode

@@ -25,16 +25,10 @@ from bridge.contracts import (
 )
 from bridge.errors import Malformed
 from bridge.flat import FLAT_BYTES, flat_object
-from bridge.formats import (
-    MAX_CHANNELS,
-    Nothing,
-    Sample,
-    merge,
-    plain_on,
-    recognise,
-    route_pattern,
-)
+from bridge.formats import plain_on, recognise
+from bridge.formats.sample import MAX_CHANNELS, Nothing, Sample, merge
 from bridge.plan import measured, planned, words
+from bridge.routes import route_pattern
 from bridge.settings import Route
 from bridge.units import known
 

@@ -9,7 +9,7 @@ import orjson
 
 from bridge.contracts import Message, Quality, Reading
 from bridge.errors import Malformed
-from bridge.formats import iso
+from bridge.formats.scalars import iso
 from bridge.normalise import Accepted, Ignored, Normaliser
 from bridge.units import meaning
 

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from bridge.contracts import Quality
-from bridge.formats import Field, State
+from bridge.formats.sample import Field, State
 from bridge.units import meaning, snake
 
 CACHED = 64  # fields of a sample that are worth remembering

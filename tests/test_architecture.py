@@ -22,7 +22,7 @@ FLOORS = {
     "thinking": (
         "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
         " bridge.mqtt_words bridge.normalise bridge.offline bridge.packets bridge.plan"
-        " bridge.units bridge.wire"
+        " bridge.routes bridge.units bridge.wire"
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (

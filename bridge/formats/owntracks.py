@@ -9,20 +9,9 @@ import re
 from typing import Any
 
 from bridge.errors import Malformed
-from bridge.formats import (
-    MAX_TEXT,
-    Decoded,
-    Field,
-    Format,
-    Nothing,
-    Sample,
-    State,
-    describe,
-    instant,
-    number,
-    parse_json,
-    place,
-)
+from bridge.formats.format import Format
+from bridge.formats.sample import MAX_TEXT, Decoded, Field, Nothing, Sample, State
+from bridge.formats.scalars import describe, instant, number, parse_json, place
 
 _MEASURED = (  # key, channel, unit, smallest value that is one
     ("acc", "accuracy", "m", 0.0),

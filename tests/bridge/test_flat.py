@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge import normalise
 from bridge.contracts import Message, Reading
 from bridge.flat import FLAT_BYTES, flat_object
-from bridge.formats import MAX_TEXT
+from bridge.formats.sample import MAX_TEXT
 from bridge.normalise import Accepted, Normaliser
 from bridge.settings import Route
 from tests import laws

@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.contracts import DeadLetter
-from bridge.formats import (
-    FORMATS,
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    instant,
-    matches,
-    place,
-    recognise,
-)
+from bridge.formats import FORMATS, recognise
+from bridge.formats.format import matches
+from bridge.formats.sample import MAX_BYTES, MAX_DEPTH, MAX_ITEMS
+from bridge.formats.scalars import instant, place
 from bridge.normalise import Ignored, Normaliser
 from bridge.offline import normalise_line
 from tests import laws
