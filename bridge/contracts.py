@@ -23,6 +23,7 @@ class Quality(IntFlag):
     RETAINED = 4  # MQTT set the RETAIN flag: an old value, sent on subscribing
     CLOCK_SKEW = 8  # `time` is more than a day from the reception
     OUT_OF_RANGE = 16  # a value lies outside its quantity's physical range
+    STALE = 32  # the device, or the node it hangs on, is reported dead, or the value as not good
 
 
 class Stage(StrEnum):

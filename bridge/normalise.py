@@ -26,7 +26,9 @@ from bridge.contracts import (
 from bridge.errors import Malformed
 from bridge.flat import FLAT_BYTES, flat_object
 from bridge.formats import plain_on, recognise
-from bridge.formats.sample import MAX_CHANNELS, Nothing, Sample, merge
+from bridge.formats.format import Format
+from bridge.formats.sample import MAX_CHANNELS, Decoded, Nothing, Sample, merge
+from bridge.formats.sparkplug import Session
 from bridge.plan import measured, planned, words
 from bridge.routes import route_pattern
 from bridge.settings import Route
@@ -107,6 +109,7 @@ class Normaliser:
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self._routes = [(route_pattern(r.topic), r.device_must_match) for r in routes]
         self._remembered: dict[str, _Facts] = {}
+        self.session = Session()
 
     def __call__(self, message: Message) -> Outcome:
         """What becomes of a message; never raises."""
@@ -135,7 +138,7 @@ class Normaliser:
                 return Ignored("topic", facts.ignored), "topic", "the topic says so", []
             found = recognise(message.topic, message.payload)
             name, why = found.name, found.why
-            decoded = found.decode(message.topic, message.payload)
+            decoded = self._decode(found, message)
             if isinstance(decoded, Nothing):
                 return Ignored(name, decoded.reason), name, why, []
             stage = Stage.NORMALISE
@@ -151,6 +154,12 @@ class Normaliser:
             fault = Malformed("", "a message that haltere can handle", f"our fault: {error!r}")
             return dead_letter(message, stage, fault), name, why, []
 
+    def _decode(self, found: Format, message: Message) -> Decoded:
+        if not found.follows:
+            return found.decode(message.topic, message.payload)
+        self.session.now, self.session.dup = message.received, message.dup
+        return found.decode(message.topic, message.payload, self.session)
+
     def _topic(self, topic: str) -> _Facts:
         facts = self._remembered.get(topic)
         if facts is None:
@@ -162,8 +171,8 @@ class Normaliser:
         return facts
 
     def _facts(self, topic: str) -> _Facts:
-        if topic.startswith("$"):
-            return _Facts(False, "a $ topic is the broker's own")
+        if topic.startswith("$SYS/") or topic == "$SYS":
+            return _Facts(False, "$SYS is what the broker says of itself")
         if topic == "haltere" or topic.startswith("haltere/"):
             return _Facts(False, "haltere/# is what haltere says, not what it hears")
         found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)
@@ -199,7 +208,7 @@ class Normaliser:
             sample.fields = [f for i, f in enumerate(fields) if i in finite]
             sample.values = [v for i, v in enumerate(sample.values) if i in finite]
             return self._reading(message, facts, sample)
-        quality |= _reception(message, sample.time)
+        quality |= sample.quality | _reception(message, sample.time)
         device = _device(facts, sample)
         said = words(states, facts.channel) if states else ()
         return Reading(

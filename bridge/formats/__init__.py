@@ -8,14 +8,45 @@ units; `bridge.normalise` makes readings of it. Only values in and out: no I/O, 
 from functools import lru_cache
 
 from bridge.errors import Malformed
-from bridge.formats import owntracks, plain
+from bridge.formats import (
+    binary,
+    clouds,
+    home,
+    influx,
+    lorawan,
+    milesight,
+    nmea,
+    owntracks,
+    plain,
+    ruuvi,
+    senml,
+    signalk,
+    sparkplug,
+    stations,
+    teltonika,
+    trackers,
+)
 from bridge.formats.format import Format, matches
 from bridge.formats.sample import MAX_TEXT
 from bridge.formats.scalars import describe
 
 FORMATS: tuple[Format, ...] = (
+    *sparkplug.FORMATS,
     *owntracks.FORMATS,
+    *lorawan.FORMATS,
+    *clouds.FORMATS,
+    *home.FORMATS,
+    *stations.FORMATS,
+    *ruuvi.FORMATS,
+    *signalk.FORMATS,
+    *trackers.FORMATS,
+    *senml.FORMATS,
     *plain.JSON,
+    *nmea.FORMATS,
+    *influx.FORMATS,
+    *teltonika.FORMATS,
+    *milesight.FORMATS,
+    *binary.FORMATS,
     *plain.VALUES,
 )
 

@@ -1,0 +1,5 @@
+"""CBOR and MessagePack."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

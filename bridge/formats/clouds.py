@@ -1,0 +1,5 @@
+"""Clouds."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

@@ -1,0 +1,5 @@
+"""Home gateways."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

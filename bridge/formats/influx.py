@@ -1,0 +1,5 @@
+"""InfluxDB line protocol."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

@@ -1,0 +1,5 @@
+"""LoRaWAN network servers."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

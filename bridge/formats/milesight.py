@@ -1,0 +1,5 @@
+"""Milesight."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

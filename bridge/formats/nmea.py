@@ -1,0 +1,5 @@
+"""NMEA 0183."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

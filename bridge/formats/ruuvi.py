@@ -1,0 +1,5 @@
+"""Ruuvi."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

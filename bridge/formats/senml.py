@@ -1,0 +1,5 @@
+"""SenML."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

@@ -1,0 +1,5 @@
+"""Signal K."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

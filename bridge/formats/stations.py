@@ -1,0 +1,5 @@
+"""Weather stations and gateways."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()

@@ -1,0 +1,5 @@
+"""Teltonika AVL, binary."""
+
+from bridge.formats.format import Format
+
+FORMATS: tuple[Format, ...] = ()
