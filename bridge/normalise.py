@@ -38,6 +38,7 @@ SKEW = 86_400 * MICROS  # us between an event and its reception that nobody beli
 _OUT_OF_RANGE, _ESTIMATED = Quality.OUT_OF_RANGE.value, Quality.TIME_ESTIMATED.value
 _SKEWED, _DUP, _RETAINED = Quality.CLOCK_SKEW.value, Quality.DUP.value, Quality.RETAINED.value
 REMEMBERED, SHORT = 20_000, 256  # topics, and the longest of them in characters
+CLOUDS = ("$aws/", "$iothub/")  # $ topics on which devices speak
 LONGEST = 1024  # characters of a topic, which each of its readings repeats
 _GENERIC_WORDS = (
     "telemetry state data sensors readings tele stat status sensor measurements measurement"
@@ -171,8 +172,8 @@ class Normaliser:
         return facts
 
     def _facts(self, topic: str) -> _Facts:
-        if topic.startswith("$SYS/") or topic == "$SYS":
-            return _Facts(False, "$SYS is what the broker says of itself")
+        if topic.startswith("$") and not topic.startswith(CLOUDS):
+            return _Facts(False, "a $ topic is the broker's own")
         if topic == "haltere" or topic.startswith("haltere/"):
             return _Facts(False, "haltere/# is what haltere says, not what it hears")
         found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)

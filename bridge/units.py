@@ -13,192 +13,16 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bridge.quantity_table import BEHIND, ORDINARY, PARTS, QUALIFIERS, QUANTITIES
+from bridge.unit_table import UNITS
+
 LONGEST = 48  # characters of a key that is interpreted
 WIDEST = sys.float_info.max
-# canonical unit, scale, offset, and how people spell the unit they send
-_UNITS: tuple[tuple[str, float, float, str], ...] = (
-    ("Cel", 1, 0, "Cel C degC °C ºC ℃ celsius degcelsius degreesC degreesCelsius centigrade"),
-    ("Cel", 5 / 9, -160 / 9, "degF F °F ºF ℉ [degF] fahrenheit degreesF degreesFahrenheit"),
-    ("Cel", 1, -273.15, "K kelvin degK °K"),
-    ("Pa", 1, 0, "Pa pascal pascals"),
-    ("Pa", 100, 0, "hPa mbar mb millibar hectopascal"),
-    ("Pa", 1000, 0, "kPa kilopascal"),
-    ("Pa", 1e6, 0, "MPa"),
-    ("Pa", 1e5, 0, "bar"),
-    ("Pa", 3386.389, 0, "inHg in_Hg [in_i'Hg] inchHg"),
-    ("Pa", 133.322387415, 0, "mmHg m[Hg] torr"),
-    ("Pa", 6894.757293168, 0, "psi [psi]"),
-    ("%", 1, 0, "% percent pct perc prct %RH %rel RH rh% %r.H. percentage ％"),
-    ("%", 0.1, 0, "‰ permille"),
-    ("m/s", 1, 0, "m/s mps ms-1 m.s-1 meterspersecond"),
-    ("m/s", 1 / 3.6, 0, "km/h kmh kph kmph km/hr kmhr kilometersperhour"),
-    ("m/s", 1852 / 3600, 0, "kn kt kts knot knots [kn_i]"),
-    ("m/s", 0.44704, 0, "mph mi/h [mi_i]/h"),
-    ("m/s", 0.3048, 0, "ft/s fps"),
-    ("V", 1, 0, "V volt volts Vdc Vac"),
-    ("V", 1e-3, 0, "mV millivolt millivolts"),
-    ("V", 1e3, 0, "kV"),
-    ("A", 1, 0, "A amp amps ampere amperes"),
-    ("A", 1e-3, 0, "mA milliamp milliamps"),
-    ("A", 1e-6, 0, "uA µA μA"),
-    ("W", 1, 0, "W watt watts"),
-    ("W", 1e-3, 0, "mW milliwatt"),
-    ("W", 1e3, 0, "kW kilowatt"),
-    ("W", 1e6, 0, "MW megawatt"),
-    ("VA", 1, 0, "VA"),
-    ("VA", 1e3, 0, "kVA"),
-    ("var", 1, 0, "var VAr"),
-    ("var", 1e3, 0, "kvar kVAr"),
-    ("J", 1, 0, "J joule joules Ws"),
-    ("J", 3600, 0, "Wh W.h watthour watthours"),
-    ("J", 3.6e6, 0, "kWh kW.h kilowatthour kilowatthours"),
-    ("J", 3.6e9, 0, "MWh"),
-    ("J", 1e6, 0, "MJ"),
-    ("J", 1e9, 0, "GJ"),
-    ("Hz", 1, 0, "Hz hertz"),
-    ("Hz", 1e3, 0, "kHz"),
-    ("Hz", 1e6, 0, "MHz"),
-    ("m", 1, 0, "m meter meters metre metres"),
-    ("m", 1e3, 0, "km kilometer kilometers kilometre kilometres"),
-    ("m", 1e-2, 0, "cm centimeter centimeters"),
-    ("m", 1e-3, 0, "mm millimeter millimeters l/m2 l/m²"),
-    ("m", 0.0254, 0, 'in inch inches [in_i] "'),
-    ("m", 0.3048, 0, "ft foot feet [ft_i]"),
-    ("m", 1609.344, 0, "mi mile miles [mi_i]"),
-    ("m", 1852, 0, "nmi [nmi_i]"),
-    ("mm/h", 1, 0, "mm/h mm/hr mmh"),
-    ("mm/h", 25.4, 0, "in/h in/hr inh"),
-    ("deg", 1, 0, "deg ° º degree degrees"),
-    ("deg", 57.29577951308232, 0, "rad radian radians"),
-    ("deg/s", 1, 0, "deg/s °/s dps"),
-    ("deg/s", 57.29577951308232, 0, "rad/s"),
-    ("deg/s", 1 / 60, 0, "deg/min °/min"),
-    ("lx", 1, 0, "lx lux"),
-    ("lx", 1e3, 0, "klx klux"),
-    ("W/m2", 1, 0, "W/m2 W/m² W/m^2 wm2"),
-    ("ppm", 1, 0, "ppm [ppm]"),
-    ("ppm", 1e-3, 0, "ppb [ppb]"),
-    ("ug/m3", 1, 0, "ug/m3 µg/m³ μg/m³ µg/m3 μg/m3 ug/m³ ug/m^3 µg/m^3 ugm3"),
-    ("ug/m3", 1e3, 0, "mg/m3 mg/m³ mg/m^3"),
-    ("dBm", 1, 0, "dBm dBmW"),
-    ("dB", 1, 0, "dB decibel decibels dB(A) dBA"),
-    ("uS/cm", 1, 0, "uS/cm µS/cm μS/cm uscm"),
-    ("uS/cm", 1e3, 0, "mS/cm dS/m"),
-    ("uS/cm", 1e4, 0, "S/m"),
-    ("m/s2", 1, 0, "m/s2 m/s² m/s^2 ms-2"),
-    ("m/s2", 9.80665, 0, "g_n [g]"),
-    ("m/s2", 9.80665e-3, 0, "mg_n m[g]"),
-    ("s", 1, 0, "s sec secs second seconds"),
-    ("s", 1e-3, 0, "ms msec millisecond milliseconds millis"),
-    ("s", 60, 0, "min mins minute minutes"),
-    ("s", 3600, 0, "h hr hrs hour hours"),
-    ("s", 86400, 0, "d day days"),
-    ("kg", 1, 0, "kg kilogram kilograms"),
-    ("kg", 1e-3, 0, "g gram grams"),
-    ("m3", 1, 0, "m3 m³ m^3"),
-    ("m3", 1e-3, 0, "l L liter liters litre litres"),
-    ("m3/h", 1, 0, "m3/h m³/h m^3/h"),
-    ("m3/h", 1e-3, 0, "l/h"),
-    ("m3/h", 0.06, 0, "l/min lpm"),
-    ("m3/h", 3600, 0, "m3/s m³/s"),
-    ("Ohm", 1, 0, "Ohm ohms Ω"),
-    ("Ohm", 1e3, 0, "kOhm kOhms kΩ"),
-    ("uT", 1, 0, "uT µT μT"),
-    ("1/min", 1, 0, "1/min rpm r/min"),
-    ("pH", 1, 0, "pH"),
-)
-# channel; canonical unit; unit meant where none is named ("": too many are in use to guess);
-# physical range in the canonical unit; and the keys that people use for it
-_QUANTITIES: tuple[tuple[str, str, str, float, float, str], ...] = (
-    ("temperature", "Cel", "Cel", -273.15, 3000, "temperature temp tmp tempc celsius"),
-    ("dew_point", "Cel", "Cel", -273.15, 200, "dewpoint dew dewpt dewpointtemperature"),
-    ("heat_index", "Cel", "Cel", -273.15, 200, "heatindex feelslike apparenttemperature"),
-    ("wind_chill", "Cel", "Cel", -273.15, 200, "windchill"),
-    ("humidity", "%", "%", 0, 100, "humidity hum humid relativehumidity rhum rh relhum"),
-    ("moisture", "%", "%", 0, 100, "moisture moist moi soilmoisture soilmoist soilhumidity"),
-    (
-        "battery",
-        "%",
-        "%",
-        0,
-        100,
-        "battery batt bat batterylevel batterypercent batterypercentage batterypct batlevel soc",
-    ),
-    (
-        "battery_voltage",
-        "V",
-        "V",
-        0,
-        2000,
-        "batteryvoltage batteryv battv batv vbat vbatt batvoltage battvoltage batvolt battvolt",
-    ),
-    (
-        "pressure",
-        "Pa",
-        "",
-        0,
-        1e10,
-        "pressure pres press baro barom barometer airpressure"
-        " barometricpressure atmosphericpressure atmpressure",
-    ),
-    (
-        "illuminance",
-        "lx",
-        "lx",
-        0,
-        1e6,
-        "illuminance lux lx illumination lightlux illuminancelux ambientlight",
-    ),
-    ("light", "lx", "", 0, 1e6, "light brightness"),
-    ("solar_radiation", "W/m2", "W/m2", 0, 1e4, "solarradiation irradiance solarrad"),
-    ("co2", "ppm", "ppm", 0, 1e6, "co2 carbondioxide eco2 rco2"),
-    ("co", "ppm", "ppm", 0, 1e6, "co carbonmonoxide"),
-    ("ch4", "ppm", "ppm", 0, 1e6, "ch4 methane"),
-    ("voc", "ppm", "", 0, 1e6, "voc tvoc"),
-    ("pm1", "ug/m3", "ug/m3", 0, 1e5, "pm1 pm01 pm1p0"),
-    ("pm2_5", "ug/m3", "ug/m3", 0, 1e5, "pm25 pm02 pm2p5"),
-    ("pm10", "ug/m3", "ug/m3", 0, 1e5, "pm10"),
-    ("voltage", "V", "V", -1e7, 1e7, "voltage volt volts vcc vdd supplyvoltage"),
-    ("current", "A", "A", -1e6, 1e6, "current amperage amps"),
-    ("power", "W", "W", -1e10, 1e10, "power watts activepower apower wattage"),
-    ("energy", "J", "", -1e18, 1e18, "energy energytotal totalenergy consumption"),
-    ("frequency", "Hz", "Hz", 0, 1e12, "frequency freq hertz"),
-    ("speed", "m/s", "m/s", -3e8, 3e8, "speed vel velocity spd groundspeed speedoverground"),
-    ("wind_speed", "m/s", "m/s", 0, 200, "windspeed wind windavg windspeedavg"),
-    ("wind_gust", "m/s", "m/s", 0, 200, "windgust gust"),
-    ("wind_direction", "deg", "deg", 0, 360, "winddirection winddir"),
-    ("course", "deg", "deg", 0, 360, "course cog heading bearing courseoverground"),
-    ("altitude", "m", "m", -12000, 4e8, "altitude alt elevation"),
-    ("accuracy", "m", "m", 0, 1e8, "accuracy horizontalaccuracy gpsaccuracy hacc"),
-    ("vertical_accuracy", "m", "m", 0, 1e8, "verticalaccuracy vacc"),
-    ("depth", "m", "m", -12000, 1e5, "depth waterdepth"),
-    ("distance", "m", "", 0, 1e15, "distance dist range"),
-    ("rain", "m", "", 0, 100, "rain rainfall precipitation"),
-    ("rain_rate", "mm/h", "", 0, 1e4, "rainrate rainintensity"),
-    ("flow", "m3/h", "", -1e9, 1e9, "flow flowrate waterflow"),
-    ("volume", "m3", "", -1e12, 1e12, "volume"),
-    ("weight", "kg", "", -1e9, 1e9, "weight mass"),
-    ("conductivity", "uS/cm", "", 0, 1e9, "conductivity"),
-    ("fertility", "uS/cm", "", 0, 1e9, "fertility"),
-    ("acceleration", "m/s2", "", -1e6, 1e6, "acceleration accel"),
-    ("rssi", "dBm", "dBm", -200, 100, "rssi wifirssi signalstrength"),
-    ("snr", "dB", "dB", -200, 200, "snr lorasnr"),
-    ("noise_level", "dB", "", -200, 300, "noiselevel soundlevel"),
-    ("resistance", "Ohm", "", 0, 1e15, "resistance"),
-    ("ph", "pH", "pH", -2, 16, "ph"),
-)
-# Quantities whose name keeps its sense behind any other word: "kitchen_temp", but not "fan_speed".
-_BEHIND = (
-    "temperature dew_point humidity moisture battery battery_voltage pressure illuminance"
-    " solar_radiation co2 voltage pm2_5 pm10 altitude rssi wind_speed"
-)
-_QUALIFIABLE = frozenset(_BEHIND.split())
-_BEFORE = "min max avg mean in out indoor outdoor inside outside total l1 l2 l3 ch1 ch2 now"
-_QUALIFIERS = frozenset(_BEFORE.split())
 _RENAMED = {("battery", "V"): "battery_voltage", ("light", "lx"): "illuminance"}
-# Suffixes that are also ordinary words or letters count only behind a quantity they fit.
-_ORDINARY = "in d day days min mins bar mi h hr g l s ms sec ph rh deg mb m foot"
-_WORDS_TOO = frozenset(_ORDINARY.split())
+_WORDS_TOO = frozenset(ORDINARY.split())
+_QUALIFIABLE = frozenset(BEHIND.split())
+_QUALIFIERS = frozenset(QUALIFIERS.split())
+_PARTS = frozenset(PARTS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +58,24 @@ class Meaning:
     high: float = WIDEST
 
 
-_EXACT = {s: Unit(c, float(k), float(o)) for c, k, o, many in _UNITS for s in many.split()}
+def _spelled() -> dict[str, Unit]:
+    """Every spelling, and those that people write in keys: ``km_h`` for ``km/h``."""
+    found = {t: Unit(c, float(k), float(o)) for c, k, o, many in UNITS for t in many.split()}
+    for spelling, unit in list(found.items()):
+        if "/" in spelling.strip("/"):
+            found.setdefault(spelling.replace("/", "_"), unit)
+            found.setdefault(spelling.replace("/", "_per_"), unit)
+    return found
+
+
+_EXACT = _spelled()
 _FOLDED: dict[str, Unit] = {}
 for _spelling, _unit in _EXACT.items():
     _FOLDED.setdefault(_spelling.casefold(), _unit)
+del _FOLDED["uv"]  # microvolts are written uV; UV is light
 _NAMES = {
     key: Quantity(channel, canonical, default, low, high)
-    for channel, canonical, default, low, high, keys in _QUANTITIES
+    for channel, canonical, default, low, high, keys in QUANTITIES
     for key in keys.split()
 }
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -299,6 +134,8 @@ def meaning(name: str, unit: str) -> Meaning:
     """
     prefix, _, key = name.rpartition(".")
     quantity, channel, suffix = _quantity(key)
+    if quantity is None and prefix and not suffix:
+        quantity, suffix = _of_parent(prefix, key)
     path = f"{snake(prefix)}." if prefix else ""
     if unit:
         return _with_unit(quantity, path, channel if quantity else _snake_part(key), unit)
@@ -307,6 +144,18 @@ def meaning(name: str, unit: str) -> Meaning:
     if quantity is None or not quantity.default:
         return Meaning(path + channel, "", "")
     return Meaning(path + channel, "", quantity.canonical, low=quantity.low, high=quantity.high)
+
+
+def _of_parent(prefix: str, key: str) -> tuple[Quantity | None, str]:
+    """``{"temperature": {"min": 1}}``, ``{"temp": {"C": 1}}``: what the path before says."""
+    quantity, _, suffix = _quantity(prefix.rpartition(".")[2])
+    unit = unit_of(key)
+    if quantity and unit and unit.canonical == quantity.canonical:
+        return quantity, key
+    flat = key.lower()
+    if quantity and (flat in _QUALIFIERS or flat in _PARTS or flat.isdecimal()):
+        return quantity, suffix
+    return None, ""
 
 
 def _with_unit(quantity: Quantity | None, path: str, channel: str, sent: str) -> Meaning:
@@ -347,14 +196,15 @@ def _suffix(key: str) -> tuple[str, str]:
 
 
 def _cuts(key: str) -> list[int]:
-    apart = [match.end() for match in re.finditer(r"[\s_(-]+", key)][-2:]
-    return sorted({*apart, *(match.start() for match in _CAMEL.finditer(key))})[-3:]
+    apart = [match.end() for match in re.finditer(r"[\s_(-]+", key)][-3:]
+    return sorted({*apart, *(match.start() for match in _CAMEL.finditer(key))})[-4:]
 
 
 def _plausible(head: str, spelling: str, unit: Unit) -> bool:
     quantity, _ = _named(head)
-    if quantity is not None and quantity.canonical == unit.canonical:
-        return True
+    if quantity is not None:
+        fits = quantity.canonical == unit.canonical
+        return fits or (quantity.channel, unit.canonical) in _RENAMED
     return len(spelling) > 1 and spelling.lower() not in _WORDS_TOO
 
 

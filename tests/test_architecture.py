@@ -22,7 +22,8 @@ FLOORS = {
     "thinking": (
         "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
         " bridge.mqtt_words bridge.normalise bridge.offline bridge.packets bridge.plan"
-        " bridge.routes bridge.units bridge.wire"
+        " bridge.quantity_table bridge.routes bridge.unit_table"
+        " bridge.units bridge.wire"
         " ml.columns ml.decide ml.detectors ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (

@@ -2,12 +2,14 @@
 
 import math
 
+import pint
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.units import canonical_unit, known, meaning, snake, unit_of
 
+REGISTRY: pint.UnitRegistry[float] = pint.UnitRegistry()
 CONVERTED = [
     (21.5, "°C", 21.5, "Cel"),
     (21.5, "℃", 21.5, "Cel"),
@@ -131,3 +133,78 @@ def test_any_name_and_unit_have_a_meaning(name: str, unit: str) -> None:
     assert math.isfinite(found.scale)
     assert math.isfinite(found.offset)
     assert snake(snake(name)) == snake(name)
+
+
+def test_every_unit_of_senml_is_known() -> None:
+    """RFC 8428 section 12.1 and the secondary units of RFC 8798."""
+    primary = (
+        "m kg g K cd mol Hz rad sr N Pa J W V Ohm S Wb Cel lm lx Bq Gy Sv kat m2 m3 l m/s m/s2 m3/s"
+        " l/s W/m2 cd/m2 bit bit/s pH dB dBW Bspl count / % %RH %EL EL 1/s 1/min beat/min beats S/m"
+        " VA VAs var vars J/m kg/m3 deg NTU s A"
+    )
+    secondary = (
+        "ms min h MHz kW kVA kvar Ah Wh kWh varh kvarh kVAh Wh/km KiB GB Mbit/s B/s MB/s mV mA dBm"
+        " ug/m3 mm/h m/h ppm /100 /1000 hPa mm cm km km/h ppb ppt VAh mg/l ug/l g/l"
+    )
+    assert [u for u in f"{primary} {secondary}".split() if unit_of(u) is None] == []
+
+
+BELOW = [
+    ("temperature.min", "temperature.min", "Cel"),
+    ("temp.C", "temp.c", "Cel"),
+    ("temp.f", "temp.f", "Cel"),
+    ("acceleration.x", "acceleration.x", ""),
+    ("humidity.value", "humidity.value", "%"),
+    ("voltage.0", "voltage.0", "V"),
+    ("power.l1", "power.l1", "W"),
+    ("status.min", "status.min", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "channel", "unit"), BELOW)
+def test_a_part_of_a_quantity_is_that_quantity(path: str, channel: str, unit: str) -> None:
+    found = meaning(path, "")
+    assert (found.channel, found.canonical) == (channel, unit)
+
+
+SUFFIXES = [
+    ("wind_avg_km_h", "m/s"),
+    ("wind_max_m_s", "m/s"),
+    ("flow_l_min", "m3/h"),
+    ("solar_W_m2", "W/m2"),
+    ("max_flow_m3h", "m3/h"),
+    ("flow_temperature_c", "Cel"),
+    ("pm2_5_atm", "ug/m3"),
+    ("motor_current", "A"),
+    ("total_m3", "m3"),
+    ("energy_kWh", "J"),
+    ("tank_level_percent", "%"),
+    ("humidity_V", ""),
+    ("uv", ""),
+    ("heartbeat_count", ""),
+]
+
+
+@pytest.mark.parametrize(("key", "unit"), SUFFIXES)
+def test_units_are_read_from_keys_of_many_spellings(key: str, unit: str) -> None:
+    assert meaning(key, "").canonical == unit
+
+
+PINT = """
+degF degF degC|inHg inch_Hg Pa|psi psi Pa|mmHg mmHg Pa|atm atm Pa
+km/h km/hour m/s|kn knot m/s|mph mile/hour m/s|ft/min foot/minute m/s|kWh kWh J|BTU Btu J
+kcal kilocalorie J|nmi nautical_mile m|ft foot m|mi mile m|gal gallon m**3|ft3 foot**3 m**3
+lb pound kg|oz ounce kg|rad radian degree|rad/s radian/second degree/second
+gpm gallon/minute m**3/hour|cfm foot**3/minute m**3/hour|l/s liter/second m**3/hour|mAh mA*hour C
+Wh/km Wh/km J/m|hp UK_horsepower W|pCi/L picocurie/liter Bq/m**3|dbar dbar Pa|K kelvin degC
+""".replace("\n", "|").strip("|")
+
+
+@pytest.mark.parametrize("row", PINT.split("|"))
+def test_the_factors_are_those_of_pint(row: str) -> None:
+    """Pint is a library of units: what both know, both convert alike."""
+    spelling, name, target = row.split()
+    unit = unit_of(spelling)
+    assert unit
+    expected = REGISTRY.Quantity(7.0, name).to(target).magnitude
+    assert 7.0 * unit.scale + unit.offset == pytest.approx(expected, rel=1e-4)
