@@ -30,7 +30,8 @@ from bridge.formats.format import Format
 from bridge.formats.sample import MAX_CHANNELS, Decoded, Nothing, Sample, merge
 from bridge.formats.sparkplug import Session
 from bridge.plan import measured, planned, words
-from bridge.routes import route_pattern
+from bridge.routes import Rule, parts, ready, translate
+from bridge.routes import decode as select
 from bridge.settings import Route
 from bridge.units import known
 
@@ -98,7 +99,8 @@ class _Facts(NamedTuple):
     channel: str = ""  # of a bare value
     whole: str = ""  # the device where the message names its channels
     parent: str = ""  # the device of a bare value
-    sole: bool = False  # by a route: the payload may name no other device
+    rule: Rule | None = None  # the route that takes it
+    sole: bool = False  # by it: the payload may name no other device
 
 
 Outcome = Accepted | Ignored | DeadLetter
@@ -108,7 +110,7 @@ class Normaliser:
     """Messages to readings; holds the routes and what it remembers of topics."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._routes = [(route_pattern(r.topic), r.device_must_match) for r in routes]
+        self._rules = [ready(route) for route in routes]
         self._remembered: dict[str, _Facts] = {}
         self.session = Session()
 
@@ -137,12 +139,14 @@ class Normaliser:
             facts = self._topic(message.topic)
             if facts.ignored:
                 return Ignored("topic", facts.ignored), "topic", "the topic says so", []
-            found = recognise(message.topic, message.payload)
-            name, why = found.name, found.why
-            decoded = self._decode(found, message)
+            found, why = self._format(message, facts.rule)
+            name = found.name
+            decoded = self._decode(found, message, facts.rule)
             if isinstance(decoded, Nothing):
                 return Ignored(name, decoded.reason), name, why, []
             stage = Stage.NORMALISE
+            if facts.rule:
+                translate(facts.rule, decoded, facts.channel)
             samples = merge(decoded) if len(decoded) > 1 else decoded
             readings = [self._reading(message, facts, sample) for sample in samples]
             some = tuple([reading for reading in readings if reading])
@@ -155,7 +159,16 @@ class Normaliser:
             fault = Malformed("", "a message that haltere can handle", f"our fault: {error!r}")
             return dead_letter(message, stage, fault), name, why, []
 
-    def _decode(self, found: Format, message: Message) -> Decoded:
+    def _format(self, message: Message, rule: Rule | None) -> tuple[Format, str]:
+        """What reads it, and why: a route says so, or it is recognised."""
+        if rule and rule.format:
+            return rule.format, f"the route {rule.route.topic} says so"
+        found = recognise(message.topic, message.payload)
+        return found, found.why
+
+    def _decode(self, found: Format, message: Message, rule: Rule | None) -> Decoded:
+        if rule and rule.select and found.name == "json":
+            return select(rule, message.payload)
         if not found.follows:
             return found.decode(message.topic, message.payload)
         self.session.now, self.session.dup = message.received, message.dup
@@ -176,24 +189,24 @@ class Normaliser:
             return _Facts(False, "a $ topic is the broker's own")
         if topic == "haltere" or topic.startswith("haltere/"):
             return _Facts(False, "haltere/# is what haltere says, not what it hears")
-        found = ((pattern.fullmatch(topic), sole) for pattern, sole in self._routes)
-        match, sole = next((pair for pair in found if pair[0]), (None, False))
-        parts = match.groupdict() if match else {}
+        rule = next((r for r in self._rules if r.pattern.fullmatch(topic)), None)
+        said = parts(rule, topic)
         segments = [s for s in topic.split("/") if s] or [topic or "unknown"]
         specific = _specific(segments)
         last, before = specific[-1], specific[:-1]
         bare = len(specific) == len(segments) and len(segments) > 1
-        names_channel = (bare and last != parts.get("device")) or known(last)
+        names_channel = (bare and last != said.device) or known(last)
         return _Facts(
-            plain_on(topic),
+            plain_on(topic) and (rule is None or rule.simple()),
             "",
-            parts.get("site", ""),
-            parts.get("device", ""),
-            parts.get("class", ""),
+            said.site,
+            said.device,
+            said.device_class,
             last if names_channel else "value",
             "/".join(specific),
             "/".join(before if names_channel and before else specific),
-            sole,
+            rule,
+            rule is not None and rule.route.device_must_match,
         )
 
     def _reading(self, message: Message, facts: _Facts, sample: Sample) -> Reading | None:

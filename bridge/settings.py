@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from bridge.errors import Misconfigured
+from bridge.route_settings import Channel, Section
+from bridge.route_settings import Route as Route
 
 PREFIX = "HALTERE_"
 LARGEST_PACKET = 268_435_455  # bytes: the longest remaining length (MQTT 5, 1.5.5)
@@ -23,12 +25,6 @@ LARGEST_PACKET = 268_435_455  # bytes: the longest remaining length (MQTT 5, 1.5
 # A topic filter (MQTT 5, 4.7): "#" is the whole last level, "+" a whole level.
 FILTER = r"^(?:(?:\+|[^+#\x00/]*)/)*(?:#|\+|[^+#\x00/]*)$"
 Filter = Annotated[str, Field(pattern=FILTER, min_length=1)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Secured(Section):
@@ -205,24 +201,6 @@ class Metrics(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: nothing is served
 
 
-class Route(Section):
-    """Topics that name site, class and device by their parts: ``plant/{site}/{device}/+``."""
-
-    topic: Annotated[str, Field(min_length=1)]
-    device_must_match: bool = False  # a payload that names another {device} is a dead letter
-
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if self.device_must_match and "{device}" not in self.topic:
-            raise Misconfigured(
-                "route.topic",
-                "{device} in it, for device_must_match is true",
-                self.topic,
-                "name the level of the device, or take device_must_match away",
-            )
-        return self
-
-
 class Ingest(Section):
     """How ingest guards itself."""
 
@@ -379,7 +357,8 @@ def _explain(file: str, environment: Mapping[str, str], error: Any) -> Misconfig
     parent, _, _ = path.rpartition(".")
     scope = {k for k in known_keys() if k.rpartition(".")[0] == parent}
     if parent.startswith("route"):
-        scope = {f"{parent}.{name}" for name in Route.model_fields}
+        kind = Channel if ".channels." in parent else Route
+        scope = {f"{parent}.{name}" for name in kind.model_fields}
     sections = set(Settings.model_fields) if not parent else set()
     return Misconfigured(
         f"{where}: {path}", "a known setting", "an unknown one", _nearest(path, scope | sections)

@@ -17,7 +17,7 @@ LONGEST = 400  # lines of a module
 FLOORS = {
     "words": (
         "bridge.contracts bridge.errors bridge.kafka_errors bridge.kafka_security bridge.records"
-        " bridge.settings bridge.topics"
+        " bridge.route_settings bridge.settings bridge.topics"
     ),
     "thinking": (
         "bridge.fleet bridge.flat bridge.formats bridge.inflight bridge.letters bridge.mqtt_packets"
@@ -49,7 +49,8 @@ OWNERS = {
     "keras": ("ml/",),
     "polars": ("ml/",),
     "numpy": ("ml/",),
-    "pydantic": ("bridge/settings.py",),
+    "pydantic": ("bridge/settings.py", "bridge/route_settings.py"),
+    "jmespath": ("bridge/routes.py",),
     "fastavro": ("bridge/wire.py",),
     "ssl": ("bridge/tls.py", "bridge/publisher.py", "torture/trial.py"),
     "jgo": ("bridge/jars.py",),
