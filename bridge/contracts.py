@@ -150,6 +150,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Birth:
+    """What a Sparkplug node or device said at its birth: the names behind its aliases."""
+
+    topic: str  # MQTT
+    payload: bytes
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceState:
     """All that ``score`` knows of one device after the reading at ``offset``."""
 
@@ -166,7 +175,7 @@ def dead_letter(message: Message, stage: Stage, error: HaltereError) -> DeadLett
     return DeadLetter(message.topic, message.payload, *said, *given)
 
 
-Contract = Reading | Score | Alert | Command | ModelCard | DeadLetter | DeviceState
+Contract = Reading | Score | Alert | Command | ModelCard | DeadLetter | DeviceState | Birth
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +218,10 @@ class Topics:
     @property
     def deadletters(self) -> str:
         return self._name("deadletters")
+
+    @property
+    def births(self) -> str:
+        return self._name("births")
 
     @property
     def models(self) -> str:

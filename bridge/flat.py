@@ -16,7 +16,7 @@ from bridge.plan import CACHED, Plan, planned
 
 FLAT_BYTES = 2048  # of a payload whose keys are worth remembering
 EPOCH = 600_000_000  # s, in 1989: a number as large may be a time
-
+_MS = (631_152_000_000, 10**14)  # an integer between them is a time in ms: 1990 to 5138
 
 Place = tuple[float, float]  # lat, lon
 Found = tuple[str, int | None, Place | None, tuple[float, ...]]  # device, time in us, ..., values
@@ -36,17 +36,21 @@ class Flat(NamedTuple):
         """What it says; None where that takes more than reading numbers."""
         time_key, device_key, lat_key, lon_key, steps, _ = self
         values = []
-        for key, scale, offset, low, high in steps:
-            sent = tree[key]
-            if sent.__class__ is not float and sent.__class__ is not int:
-                return None
-            value = sent * scale + offset
-            if not low <= value <= high:
-                return None
-            values.append(value)
-        time, device, position = None, "", None
-        if time_key and (time := instant(tree[time_key])) is None:
+        try:
+            for key, scale, offset, low, high in steps:
+                value = tree[key] * scale + offset
+                if not low <= value <= high:
+                    return None
+                values.append(value)
+        except TypeError:  # a text, a list, an object, nothing
             return None
+        time, device, position = None, "", None
+        if time_key:
+            sent = tree[time_key]
+            milliseconds = sent.__class__ is int and _MS[0] <= sent < _MS[1]
+            time = sent * 1000 if milliseconds else instant(sent)
+            if time is None:
+                return None
         if device_key:
             device = tree[device_key]
             if device.__class__ is not str or len(device) > MAX_TEXT or not device.strip():

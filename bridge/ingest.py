@@ -25,12 +25,13 @@ from bridge.contracts import (
     dead_letter,
 )
 from bridge.errors import Malformed, Misconfigured, Unavailable
+from bridge.host import NAMESPACE, Host, announcement, restore, row
 from bridge.inbox import Batch
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection
-from bridge.mqtt_words import taken_over
+from bridge.mqtt_words import Announcement, taken_over
 from bridge.normalise import Accepted, Ignored, Normaliser
 from bridge.records import Row
 from bridge.runs import Run, Sheaf, Tally
@@ -66,7 +67,8 @@ class Ingest:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = Topics(settings.kafka.prefix)
-        self._normalise = Normaliser(settings.route)
+        self._normalise = Normaliser(settings.route, settings.ingest.sparkplug)
+        self.host = Host(self._normalise.session)
         self._encode = encoder(settings).encode
         self._producer = producer
         self._telemetry = telemetry
@@ -135,6 +137,9 @@ class Ingest:
     def _read(self, run: Run, message: Message) -> Ignored | DeadLetter | None:
         """The records of a message, or what else becomes of it."""
         outcome = self._normalise(message)
+        if message.topic.startswith(NAMESPACE):
+            for birth in self.host.heard(message):
+                run.births.add(row(birth, self._encode), message)
         return self._accept(run, message, outcome) if isinstance(outcome, Accepted) else outcome
 
     def _carefully(self, run: Run, message: Message) -> Ignored | DeadLetter | None:
@@ -147,7 +152,8 @@ class Ingest:
 
     def _run(self, batch: Batch) -> Run:
         names = self._topics
-        return Run(batch, Sheaf(names.readings), Sheaf(names.positions), Sheaf(names.deadletters))
+        readings, positions = Sheaf(names.readings), Sheaf(names.positions)
+        return Run(batch, readings, positions, Sheaf(names.deadletters), Sheaf(names.births))
 
     def _accept(self, run: Run, message: Message, outcome: Accepted) -> DeadLetter | None:
         """The records of a message; a letter where they cannot be written."""
@@ -281,12 +287,14 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
     kafka.ensure_topics(settings.kafka, CONNECT_S)
     name, state = settings.mqtt.session("ingest"), settings.ingest.state
     leave = leave or Event()
+    told = announcement(settings.ingest, int(time.time() * MICROS))
     with (
         Breaker(notes.place(state, name, "breaker"), settings.ingest.poison_limit) as breaker,
         Producer(settings.kafka, name) as producer,
-        mqtt.Connection(settings.mqtt, name) as connection,
+        mqtt.Connection(settings.mqtt, name, announcement=told) as connection,
     ):
         ingest = Ingest(settings, producer, telemetry, breaker)
+        _follow_sparkplug(settings, ingest.host, told)
         session = Session(state, name, connection.where)
         connection.connect(CONNECT_S)
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
@@ -307,6 +315,15 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
                 stop.set()
         _drain(ingest)
         log.info("stopped")
+
+
+def _follow_sparkplug(settings: Settings, host: Host, told: Announcement | None) -> None:
+    """Say STATE from now on, and know every birth that was kept."""
+    host.announcement = told
+    if settings.ingest.sparkplug and settings.mqtt.sparkplug_filters():
+        count = restore(settings.kafka, host.session)
+        if count:
+            log.info("births of %d Sparkplug nodes and devices are known", count)
 
 
 def _subscribe(connection: Connection, session: Session, wanted: set[str]) -> None:
@@ -359,6 +376,8 @@ def _step(ingest: Ingest, connection: Connection, telemetry: Telemetry) -> int:
         count = len(batch)
         if batch:
             ingest.take(batch)
+            for said in ingest.host.says():
+                connection.say(said)
     ingest.settle(BUSY_S if ingest.blocked() else 0)
     telemetry.ready = connection.connected() and connection.answered()
     telemetry.gauge("in_flight", ingest.held())

@@ -1,5 +1,7 @@
 """What an MQTT broker says, in ours: refusals, capabilities, takeovers. Values only: no I/O."""
 
+from typing import NamedTuple
+
 from bridge.errors import Fenced, Misconfigured
 from bridge.settings import Mqtt
 
@@ -15,6 +17,22 @@ REMEDIES = {  # of a refused connection that waiting does not mend (MQTT 5, 3.2.
     "Banned": "ask who runs the broker",
     "Bad authentication method": "set mqtt.username and mqtt.password",
 }
+
+
+class Said(NamedTuple):
+    """Something to be published at QoS 0, once."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class Announcement(NamedTuple):
+    """A retained word on whether we are there; the broker says the last when we are gone."""
+
+    topic: str
+    online: bytes
+    offline: bytes
 
 
 def refused(where: str, reason: str) -> Misconfigured | None:

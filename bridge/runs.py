@@ -33,6 +33,7 @@ class Run:
     readings: Sheaf
     positions: Sheaf
     letters: Sheaf
+    births: Sheaf
     size: int = 0  # bytes of the records' values
     poison: list[Message] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)  # letters with no more than a payload's head
@@ -43,7 +44,8 @@ class Run:
 
     def sheaves(self) -> list[Sheaf]:
         """Those that hold something."""
-        return [sheaf for sheaf in (self.readings, self.positions, self.letters) if sheaf.rows]
+        all_of_them = (self.births, self.readings, self.positions, self.letters)
+        return [sheaf for sheaf in all_of_them if sheaf.rows]
 
     def owner(self, record: Record) -> Message:
         """The message that a record came from."""

@@ -8,6 +8,7 @@ import orjson
 from bridge import kafka, wire
 from bridge.contracts import (
     Alert,
+    Birth,
     Command,
     Contract,
     DeadLetter,
@@ -29,6 +30,7 @@ KINDS: dict[str, type[Contract]] = {
     "alerts": Alert,
     "commands": Command,
     "deadletters": DeadLetter,
+    "births": Birth,
     "models": ModelCard,
     "state": DeviceState,
 }

@@ -19,7 +19,7 @@ class Topic:
 
 
 def topics(kafka: Kafka) -> list[Topic]:
-    """All topics of haltere: the keyed ones are co-partitioned, two are compacted."""
+    """All topics of haltere: the keyed ones are co-partitioned, three are compacted."""
     names = Topics(kafka.prefix)
     kept = {"retention.ms": str(kafka.retention_hours * 3_600_000)}
     compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
@@ -30,6 +30,7 @@ def topics(kafka: Kafka) -> list[Topic]:
     return [
         *(Topic(name, kafka.partitions, kept) for name in keyed),
         Topic(names.deadletters, kafka.partitions, kept | {"max.message.bytes": str(2 * LARGEST)}),
+        Topic(names.births, 1, compacted | SMALL_SEGMENTS),  # one: a node's before its devices'
         Topic(names.models, 1, compacted),
         Topic(names.state, kafka.partitions, compacted | SMALL_SEGMENTS),
     ]

@@ -93,6 +93,16 @@ def unit_of(sent: str) -> Unit | None:
     return _EXACT.get(text) or _FOLDED.get(text.replace(" ", "").casefold())
 
 
+def fits(key: str, sent: str) -> bool | None:
+    """Whether a unit is one of the quantity that a key names; None where it names none.
+
+    >>> fits("temperature", "F"), fits("humidity", "F"), fits("t1", "F")
+    (True, False, None)
+    """
+    quantity, unit = _quantity(key)[0], unit_of(sent)
+    return None if quantity is None else bool(unit and unit.canonical == quantity.canonical)
+
+
 def canonical_unit(sent: str) -> str:
     """The canonical unit of a unit as sent; an unknown one stays as it is.
 

@@ -25,6 +25,7 @@ import orjson
 
 from bridge.contracts import (
     Alert,
+    Birth,
     Command,
     Contract,
     DeadLetter,
@@ -138,6 +139,7 @@ SCHEMAS: dict[Kind, dict[str, Any]] = {
         qos="int",
         retain="boolean",
     ),
+    Birth: _record("Birth", topic="string", payload="bytes", received="long"),
     DeviceState: _record(
         "DeviceState",
         device="string",

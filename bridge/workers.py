@@ -113,13 +113,17 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
     """
     group = settings.mqtt.group or settings.mqtt.client_id
     members = [f"{_host(settings)}-{n}" for n in range(count)]
+    alone = [f"{_host(settings)}-sparkplug"] if count and _has_sparkplug(settings) else []
     note = settings.ingest.state / "workers.json"
-    former = [member for member in _noted(note) if member not in members]
-    notes.write(note, [*members, *former])
+    former = [member for member in _noted(note) if member not in (*members, *alone)]
+    notes.write(note, [*members, *alone, *former])
     workers = [
         Worker(command, _environment(settings, group, member, n), f"worker {member}")
         for n, member in enumerate(members)
     ]
+    if alone:
+        told_alone = _alone_with_sparkplug(settings, alone[0], count)
+        workers.append(Worker(command, told_alone, f"worker {alone[0]}"))
     leaving = [
         Worker([*command, "--leave"], _environment(settings, group, member, None), member)
         for member in former
@@ -158,11 +162,24 @@ def _end(workers: Sequence[Worker]) -> None:
         worker.wait(max(0.0, deadline - time.monotonic()))
 
 
+def _has_sparkplug(settings: Settings) -> bool:
+    return settings.ingest.sparkplug and bool(settings.mqtt.sparkplug_filters())
+
+
+def _alone_with_sparkplug(settings: Settings, member: str, number: int) -> dict[str, str]:
+    """For one worker outside the group: births and data must meet, so they are not divided."""
+    return _environment(settings, "", member, number) | {
+        "HALTERE_INGEST_SPARKPLUG": "true",
+        "HALTERE_MQTT_FILTERS": ",".join(settings.mqtt.sparkplug_filters()),
+    }
+
+
 def _environment(settings: Settings, group: str, member: str, number: int | None) -> dict[str, str]:
     port = settings.metrics.port + (number or 0) if settings.metrics.port else 0
     return {
         "HALTERE_MQTT_GROUP": group,
         "HALTERE_MQTT_MEMBER": member,
+        "HALTERE_INGEST_SPARKPLUG": "false",
         "HALTERE_METRICS_PORT": str(0 if number is None else port),
     }
 

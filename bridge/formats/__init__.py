@@ -11,6 +11,7 @@ from bridge.errors import Malformed
 from bridge.formats import (
     binary,
     clouds,
+    delimited,
     home,
     influx,
     lorawan,
@@ -47,6 +48,7 @@ FORMATS: tuple[Format, ...] = (
     *teltonika.FORMATS,
     *milesight.FORMATS,
     *binary.FORMATS,
+    *delimited.FORMATS,
     *plain.VALUES,
 )
 

@@ -25,11 +25,16 @@ from bridge.formats.sample import (
     State,
 )
 from bridge.formats.scalars import instant
+from bridge.formats.tables import rows_of
 from bridge.formats.words import embedded, read_text
+from bridge.units import fits, known, unit_of
 
 SMALL = 64  # keys of an object that are worth remembering
-_COLUMNS = {"columns", "names", "fields", "channels", "headers", "dsnames", "keys", "labels"}
-_ROWS = {"values", "data", "rows", "points", "records"}
+_TYPES = {
+    *("float", "number", "double", "integer", "int", "string", "text", "boolean", "bool"),
+    *("property", "structuredvalue", "analog", "digital", "gauge", "counter", "value", "decimal"),
+    *("float32", "float64", "int16", "int32", "int64", "uint16", "uint32", "uint64"),
+}
 _NO_UNITS: Mapping[str, str] = {}
 
 
@@ -132,7 +137,7 @@ class _Walk:
             return self._feature(tree, at, sample)
         keys = tuple(tree)
         shape = remembered(keys) if len(keys) <= SMALL else self._large(keys)
-        rows = _rows(tree, shape)
+        rows = rows_of(tree, shape) if len(keys) <= SMALL else []
         if len(rows) == 1:
             return self._object(rows[0], at._replace(depth=at.depth + 1), sample)
         if rows:
@@ -194,7 +199,8 @@ class _Walk:
         for index, item in enumerate(items):
             if isinstance(item, dict):
                 name = identity(item.get("id")) or str(index)
-                self._object(item, at.below(name, listed=True), sample)
+                below = at.below(name, listed=True)._replace(units=at.units)
+                self._object(item, below, sample)
             elif isinstance(item, list):
                 self._list(item, at.below(str(index)), sample)
             else:
@@ -214,7 +220,7 @@ class _Walk:
     def _own(
         self, tree: dict[str, Any], shape: Keys, at: _At, sample: Sample
     ) -> tuple[Sample, _At, tuple[str, ...]]:
-        """The sample that an object with a time or an identity is, where it stands, what it took."""
+        """The sample that an object with a time or an identity is, and where it stands."""
         notes: list[tuple[str, str]] = []
         maybe = tuple([key for key in shape.maybe if _is_time(tree[key])])
         time = _time(tree, shape.time + maybe, notes) if shape.time or maybe else None
@@ -243,7 +249,8 @@ class _Walk:
     ) -> tuple[Field, ...]:
         """``{name, value, unit}``, or a ``value`` named by its place or the topic; the rest."""
         key = shape.value[0]
-        name = next(filter(None, (identity(tree[key]) for key in shape.name)), "")
+        names = () if at.name and not at.listed and known(at.name) else shape.name
+        name = next(filter(_names, (identity(tree[key]) for key in names)), "")
         if isinstance(tree[key], (dict, list)) or not (name or shape.value):
             return tuple([Field(k, k) for k in shape.name + shape.value + shape.unit])
         unit = tree[shape.unit[0]] if shape.unit else ""
@@ -253,9 +260,14 @@ class _Walk:
         elif at.listed:
             below = below._replace(name=name.replace(".", "-"))
         _scalar(sample, below, tree[key], unit if isinstance(unit, str) else "")
-        used = [k for k in shape.name if identity(tree[k]) == name][:1]
+        used = [k for k in names if identity(tree[k]) == name][:1]
         rest = [k for k in shape.name if k not in used]
         return tuple([Field(k, k) for k in (*rest, *shape.value[1:], *shape.unit[1:])])
+
+
+def _names(text: str) -> bool:
+    """Whether a text names something: not where it is a type of data."""
+    return bool(text) and text.lower() not in _TYPES
 
 
 def _flat(tree: dict[str, Any]) -> list[str]:
@@ -301,6 +313,14 @@ def _told(
         if isinstance(tree[key], dict):
             units |= _texts(tree[key])
             read.append(key)
+        elif (
+            isinstance(tree[key], str)
+            and not shape.value
+            and (of := _measured_in(tree, shape, tree[key]))
+        ):
+            units |= dict.fromkeys(of, tree[key])
+            sample.notes.append((at.below(key).path, f"the unit of {', '.join(of)}"[:MAX_TEXT]))
+            read.append(key)
     for key, where in shape.told:
         unit = tree[where]
         if isinstance(unit, str):
@@ -310,47 +330,21 @@ def _told(
     return units, tuple(read)
 
 
+def _measured_in(tree: dict[str, Any], shape: Keys, unit: str) -> list[str]:
+    """Which numbers a unit beside them is meant for: those of its quantity, or the only one."""
+    if len(tree) > SMALL or unit_of(unit) is None:
+        return []
+    plain = {field.path for field in shape.ordinary}
+    numbers = [k for k, v in tree.items() if k in plain and isinstance(v, (int, float))]
+    of = [key for key in numbers if fits(key, unit)]
+    alone = len(numbers) == 1 and fits(numbers[0], unit) is None
+    return numbers if alone else of
+
+
 def _texts(units: object) -> Mapping[str, str]:
     if not isinstance(units, dict):
         return _NO_UNITS
     return {k: v[:MAX_TEXT] for k, v in units.items() if isinstance(v, str)}
-
-
-def _rows(tree: dict[str, Any], shape: Keys) -> list[Any]:
-    """The objects that lists of columns stand for: names beside rows, or times beside values."""
-    if len(tree) <= SMALL and any(isinstance(value, list) for value in tree.values()):
-        return _named_rows(tree) or _timed_columns(tree, shape)
-    return []
-
-
-def _named_rows(tree: dict[str, Any]) -> list[Any]:
-    lists = {key: value for key, value in tree.items() if isinstance(value, list) and value}
-    heads = [
-        k for k in lists if k.lower() in _COLUMNS and all(isinstance(x, str) for x in lists[k])
-    ]
-    bodies = [k for k in lists if k.lower() in _ROWS and k not in heads]
-    if len(heads) != 1 or len(bodies) != 1:
-        return []
-    head, body = lists[heads[0]], lists[bodies[0]]
-    rest = {key: value for key, value in tree.items() if key not in (heads[0], bodies[0])}
-    rows = body if isinstance(body[0], list) else [body]
-    if any(not isinstance(row, list) or len(row) != len(head) for row in rows):
-        return []
-    return [rest | dict(zip(head, row, strict=True)) for row in rows]
-
-
-def _timed_columns(tree: dict[str, Any], shape: Keys) -> list[Any]:
-    times = tree[shape.time[0]] if shape.time else None
-    if not isinstance(times, list) or not times or instant(times[0]) is None:
-        return []
-    columns = {
-        key: value
-        for key, value in tree.items()
-        if isinstance(value, list) and len(value) == len(times)
-    }
-    rest = {key: value for key, value in tree.items() if key not in columns}
-    cells = zip(*columns.values(), strict=True)
-    return [rest | dict(zip(columns, row, strict=True)) for row in cells]
 
 
 def _scalar(sample: Sample, at: _At, value: object, unit: str = "") -> None:

@@ -5,16 +5,23 @@ import re
 from bridge.errors import Malformed
 from bridge.formats.format import Format
 from bridge.formats.general import measured, samples_of, value_named
-from bridge.formats.sample import MAX_TEXT, Decoded, Nothing, Sample
+from bridge.formats.sample import MAX_ITEMS, MAX_TEXT, Decoded, Nothing, Sample
 from bridge.formats.scalars import describe, parse_json
 
 _OPENS = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]").match
+_OBJECT = re.compile(rb"\s*\{.*\}\s*").fullmatch
 _WORD = re.compile(rb"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 def decode_json(topic: str, payload: bytes) -> Decoded:
-    """The samples of a JSON object or list: one for each device and time stated in it."""
-    return measured(samples_of(parse_json(payload)))
+    """The samples of JSON, or of lines of JSON: one for each device and time stated in them."""
+    try:
+        return measured(samples_of(parse_json(payload)))
+    except Malformed:
+        lines = payload.strip().splitlines()
+        if not 1 < len(lines) <= MAX_ITEMS or not all(map(_OBJECT, lines)):
+            raise
+    return measured(samples_of([parse_json(line) for line in lines]))
 
 
 def decode_value(topic: str, payload: bytes) -> Decoded:

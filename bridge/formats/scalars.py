@@ -126,19 +126,19 @@ def iso(time: int) -> str:
     return (_1970 + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
 
 
-def place(lat: object, lon: object) -> tuple[float, float] | None:
+def place(lat: Any, lon: Any) -> tuple[float, float] | None:
     """Latitude and longitude where they are on Earth; 0/0 is what receivers without a fix send.
 
     >>> place(52.1, "13.4"), place(0, 0), place(91, 0)
     ((52.1, 13.4), None, None)
     """
-    north = lat if type(lat) is float else number(lat)
-    east = lon if type(lon) is float else number(lon)
-    if north is None or east is None or (north == 0 and east == 0):
-        return None
-    if not (-_POLE <= north <= _POLE and -2 * _POLE <= east <= 2 * _POLE):
-        return None
-    return float(north), float(east)
+    if lat.__class__ is not float or lon.__class__ is not float:
+        lat, lon = number(lat), number(lon)
+        if lat is None or lon is None:
+            return None
+    if -90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0 and (lat or lon):  # noqa: PLR2004  deg
+        return float(lat), float(lon)
+    return None
 
 
 def number(sent: object) -> float | None:
@@ -156,7 +156,6 @@ def number(sent: object) -> float | None:
 
 
 _SHOWN = 40  # characters of a payload in a message, and of the longest number
-_POLE = 90  # deg
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)", re.ASCII)
 _A_DAY = 10  # characters of a date, which is no instant
 _SECONDS = (

@@ -15,6 +15,7 @@ _NO_VALUE = (
 )
 _MISSING = frozenset(_NO_VALUE.split(" "))
 _WITH_UNIT = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(?:\s+|(?=[^\w\s.]))(\D.{0,15})")
+_COMMA = re.compile(r"\A([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,12})\Z")  # for a decimal point
 _TOO_LONG = (None, "", f"a text of more than {MAX_TEXT} characters is no state")
 
 
@@ -31,7 +32,7 @@ def read_text(text: str) -> tuple[float | None, str, str]:
 def _read(text: str) -> tuple[float | None, str, str]:
     if text.lower() in _MISSING:
         return None, "", f"{text!r}: the channel is missing"
-    value = number(text)
+    value = number(_COMMA.sub(r"\1.\2", text))
     measured = _WITH_UNIT.fullmatch(text) if value is None else None
     if measured and unit_of(measured[2]):
         sent = number(measured[1])

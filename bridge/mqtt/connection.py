@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -25,7 +26,16 @@ from bridge import tls
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.inbox import Batch, Inbox
 from bridge.mqtt.client import Client
-from bridge.mqtt_words import HUNG_UP, TAKEN_OVER, incapable, not_granted, refused, taken_over
+from bridge.mqtt_words import (
+    HUNG_UP,
+    TAKEN_OVER,
+    Announcement,
+    Said,
+    incapable,
+    not_granted,
+    refused,
+    taken_over,
+)
 from bridge.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -34,6 +44,7 @@ QOS = 1  # of what is published; QoS 2 is weaker here: paho confirms reception b
 RETRY_S = (1.0, 30.0)  # between two attempts to reconnect, doubling, and each half to all of it
 BRIEF_S, SUSPICIOUS = 5.0, 4  # connections so short, so many in a row: another client has our name
 _SESSION = {True: "the session goes on", False: "a new session"}
+FAREWELL_S = 1.0  # for the last word to be acknowledged
 PAUSE_S = 0.05  # the network thread looks so often whether there is room again
 
 
@@ -44,9 +55,17 @@ class Connection:
         mqtt: the broker.
         client_id: the session's name, stable over restarts.
         clean: forget the session at both ends (for tools that only look).
+        announcement: said at each connection, and its end.
     """
 
-    def __init__(self, mqtt: Mqtt, client_id: str, clean: bool = False) -> None:
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        client_id: str,
+        clean: bool = False,
+        announcement: Announcement | None = None,
+    ) -> None:
+        self._announcement = announcement
         self._mqtt = mqtt
         self._clean = clean or mqtt.clean_session
         self.client_id = client_id
@@ -85,6 +104,8 @@ class Connection:
         if self._mqtt.username:
             password = self._mqtt.password.get_secret_value()
             client.username_pw_set(self._mqtt.username, password or None)
+        if self._announcement:
+            client.will_set(self._announcement.topic, self._announcement.offline, QOS, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -228,6 +249,10 @@ class Connection:
         """Queue a message at QoS 1; it is sent again after reconnects until acknowledged."""
         self._tokens[self._client.publish(topic, payload, QOS).mid] = token
 
+    def say(self, said: Said) -> None:
+        """Publish at QoS 0: it arrives, or it does not."""
+        self._client.publish(said.topic, said.payload, 0, said.retain)
+
     def acknowledged(self) -> list[object]:
         """The tokens whose PUBACK came since the last call, in that order."""
         tokens = []
@@ -256,6 +281,11 @@ class Connection:
     def close(self) -> None:
         """Say DISCONNECT and stop the network thread; the session stays unless ``clean``."""
         self._inbox.clear()
+        if self._announcement and self._client.is_connected():
+            with suppress(RuntimeError, ValueError):
+                last = self._announcement.offline
+                told = self._client.publish(self._announcement.topic, last, QOS, retain=True)
+                told.wait_for_publish(FAREWELL_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -279,6 +309,10 @@ class Connection:
         if reason.is_failure:
             log.warning("%s: connection refused: %s", self.where, reason)
         else:
+            if self._announcement:
+                self._client.publish(
+                    self._announcement.topic, self._announcement.online, QOS, retain=True
+                )
             self._resubscribe(flags.session_present)
 
     def _resubscribe(self, resumed: bool) -> None:

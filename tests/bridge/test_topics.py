@@ -1,4 +1,4 @@
-"""The topics of haltere: what is keyed by the device is co-partitioned, two are compacted."""
+"""The topics of haltere: what is keyed by the device is co-partitioned, three are compacted."""
 
 from bridge.contracts import Topics
 from bridge.settings import Kafka
@@ -16,20 +16,21 @@ def test_all_topics_are_there_once_under_the_prefix() -> None:
         assert topic.name == getattr(Topics("plant.a"), short) == f"plant.a.{short}"
 
 
-def test_everything_is_co_partitioned_but_the_models() -> None:
+def test_everything_is_co_partitioned_but_models_and_births() -> None:
     partitions = {short: topic.partitions for short, topic in BY_NAME.items()}
-    assert partitions.pop("models") == 1
+    assert partitions.pop("models") == partitions.pop("births") == 1
     assert set(partitions.values()) == {6}
 
 
-def test_models_and_state_are_compacted_and_never_expire() -> None:
+def test_models_state_and_births_are_compacted_and_never_expire() -> None:
     compacted = {n for n, t in BY_NAME.items() if t.config.get("cleanup.policy") == "compact"}
-    assert compacted == {"models", "state"}
+    assert compacted == {"models", "state", "births"}
     assert all("retention.ms" not in BY_NAME[name].config for name in compacted)
 
 
 def test_the_others_are_kept_as_long_as_the_settings_say() -> None:
-    kept = {t.config["retention.ms"] for n, t in BY_NAME.items() if n not in ("models", "state")}
+    lasting = ("models", "state", "births")
+    kept = {t.config["retention.ms"] for n, t in BY_NAME.items() if n not in lasting}
     assert kept == {str(2 * 3600 * 1000)}
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge import wire
 from bridge.contracts import (
     Alert,
+    Birth,
     Command,
     Contract,
     DeadLetter,
@@ -87,6 +88,7 @@ SAMPLES: dict[type[Contract], Contract] = {
     Command: Command("c1", "p1", "stop", '{"now": true}', 2**62),
     ModelCard: ModelCard(7, "pump", 1, ("a", "b"), 2000, 0.125, (5, -1), b"\x00\xff{"),
     DeadLetter: DeadLetter("t/ä", b"\xff\x00", "decode", "payload", "JSON", "x", 1, 0, True),
+    Birth: Birth("spBv1.0/g/NBIRTH/n", b"\x08\x01", 1_700_000_000_000_001),
     DeviceState: DeviceState("p1", "pump", -1, b"\x01\x02"),
 }
 VERSION_1: dict[type[Contract], str] = {
@@ -114,6 +116,7 @@ VERSION_1: dict[type[Contract], str] = {
     DeadLetter: (
         "c301017ff6caae56b78e08742fc3a404ff000c6465636f64650e7061796c6f6164084a534f4e0278020001"
     ),
+    Birth: ("c3012c0853db1753b3192473704276312e302f672f4e42495254482f6e0408018280f28183898506"),
     DeviceState: ("c3013c181fcc940d0d200470310870756d7001040102"),
 }
 
