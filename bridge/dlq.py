@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from bridge import check, kafka, letters
 from bridge.contracts import DeadLetter, Stage, Topics
 from bridge.errors import Malformed, Misconfigured, Unavailable
+from bridge.host import restore
 from bridge.ingest import encoder
 from bridge.kafka import Consumer, Fetched, Producer, Record
 from bridge.letters import Choice, Found, Tally
@@ -179,6 +180,10 @@ class Replay:
         self._unconfirmed = 0  # records
         self._bytes = 0
 
+    def know_births(self, settings: Settings) -> None:
+        """What Sparkplug nodes have said of themselves since their data became letters."""
+        restore(settings.kafka, self._normalise.session)
+
     def take(self, one: Found) -> None:
         """Send what one letter becomes today."""
         letter = one.letter
@@ -273,6 +278,7 @@ def replay(
 def _run(
     work: Replay, settings: Settings, choice: Choice, progress: Callable[[int, int], None]
 ) -> Account:
+    work.know_births(settings)
     for batch in chosen(settings.kafka, choice):
         for one in batch.found:
             work.take(one)

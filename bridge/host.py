@@ -12,12 +12,13 @@ from bridge import wire
 from bridge.contracts import Birth, Contract, Message, Topics
 from bridge.errors import Malformed
 from bridge.formats.sparkplug import Session
-from bridge.kafka import Consumer
+from bridge.kafka import Consumer, partitions
 from bridge.mqtt_words import Announcement, Said
 from bridge.records import Row
 from bridge.settings import Ingest, Kafka
 
 NAMESPACE = "spBv1.0/"
+CONNECT_S = 4.0
 
 
 class Host:
@@ -80,6 +81,8 @@ def restore(kafka: Kafka, session: Session) -> int:
         Unavailable: Kafka is away.
     """
     name, count = Topics(kafka.prefix).births, 0
+    if name not in partitions(kafka, CONNECT_S):
+        return 0
     with Consumer(kafka) as consumer:
         for record in consumer.read_all(name, [p for _, p in consumer.ends(name)]):
             try:

@@ -299,7 +299,8 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
         connection.connect(CONNECT_S)
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
         if not leave.is_set():
-            _subscribe(connection, session, set(settings.mqtt.subscriptions()))
+            own = {told.topic} if told else set()
+            _subscribe(connection, session, set(settings.mqtt.subscriptions()) | own)
         while not (stop.is_set() or leave.is_set()):
             _step(ingest, connection, telemetry)
             if connection.answered():
