@@ -17,9 +17,7 @@ _PAIR = re.compile(r"\s*([A-Za-z_][\w .%/()°-]{0,63}?)\s*[=:]\s*([^=]{0,128}?)\
 _BETWEEN = re.compile(r"[,;&|\n\t]+|\s+(?=[A-Za-z_]\w*[=:])")
 _NUMBER = r"[-+]?[0-9.][0-9.eE+-]{0,30}"
 _PAIRS = re.compile(rb"\s*[A-Za-z_][\w .%%/()-]{0,63}[=:]\s*%s\D" % _NUMBER.encode())
-_CELLS = re.compile(
-    rb"[^\n]{0,512}?(?:^|[,;\t|])\s*\"?%s\"?\s*(?:[,;\t|\r\n]|\Z)" % _NUMBER.encode()
-)
+_CELLS = re.compile(rb'(?:\A|[,;\t|\n]) ?"?%s"? ?(?:[,;\t|\r\n]|\Z)' % _NUMBER.encode())
 _DELIMITERS = "\t;,|"
 
 
