@@ -6,8 +6,9 @@ PYTHON := $(shell for p in $(PYTHONS); do $$p -c '$(FITS)' 2>/dev/null && echo $
 INSTALLED = .venv/installed
 RUN = .venv/bin/python -m
 WORKERS = 2
+FUZZ_S = 60
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench fuzz clean
 
 demo: $(INSTALLED) ## the whole way on this machine, with real brokers
 	@.venv/bin/haltere demo $(ARGS)
@@ -23,6 +24,12 @@ check: $(INSTALLED) ## what needs no broker: format, lint, types, architecture
 
 bench: $(INSTALLED) ## messages a second, and how long they take
 	@$(RUN) tests.bench.bridge $(ARGS)
+
+fuzz: $(INSTALLED) ## a million changed messages, then coverage-guided ones where atheris can be had
+	@$(RUN) tests.fuzz.mutate $(ARGS)
+	@if $(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt atheris; then \
+		$(RUN) tests.fuzz.guided -max_total_time=$(FUZZ_S) -verbosity=0 -print_final_stats=1; \
+	else echo "no atheris for this machine: the coverage-guided part is left out" >&2; fi
 
 clean: ## remove .venv and the caches
 	@$(or $(PYTHON),python3) -c "import shutil; [shutil.rmtree(f, True) for f in '.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .haltere build haltere.egg-info'.split()]"

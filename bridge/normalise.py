@@ -27,7 +27,7 @@ from bridge.errors import Malformed
 from bridge.flat import FLAT_BYTES, flat_object
 from bridge.formats import plain_on, recognise
 from bridge.formats.format import Format
-from bridge.formats.sample import MAX_CHANNELS, Decoded, Nothing, Sample, merge
+from bridge.formats.sample import MAX_CHANNELS, MAX_ITEMS, Decoded, Nothing, Sample, merge
 from bridge.formats.sparkplug import Session
 from bridge.plan import measured, planned, words
 from bridge.routes import Rule, parts, ready, translate
@@ -150,11 +150,12 @@ class Normaliser:
             if facts.rule:
                 translate(facts.rule, decoded, facts.channel)
             samples = merge(decoded) if len(decoded) > 1 else decoded
+            _bound(samples, MAX_ITEMS if found.follows else MAX_CHANNELS)
             readings = [self._reading(message, facts, sample) for sample in samples]
             some = tuple([reading for reading in readings if reading])
             if some:
                 return Accepted(name, some), name, why, samples
-            return Ignored(name, "no finite number, no state, no position"), name, why, []
+            return Ignored(name, "no finite number, no state, no position"), name, why, samples
         except Malformed as error:
             return dead_letter(message, stage, error), name, why, []
         except Exception as error:  # a fault of ours must not stop the stream, nor hide
@@ -217,8 +218,6 @@ class Normaliser:
         fields, states, position = sample.fields, sample.states, sample.position
         if not fields and not states and position is None:
             return None
-        if (count := len(fields) + len(states)) > MAX_CHANNELS:
-            raise Malformed("payload", f"{MAX_CHANNELS} channels at one time", f"{count}")
         plan = planned(fields, facts.channel)
         values, quality = measured(plan, sample.values)
         if quality & _OUT_OF_RANGE and not all(map(math.isfinite, values)):
@@ -296,6 +295,12 @@ def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
         _reception(message, time),
     )
     return _new(Reading, parts)  # in half the time
+
+
+def _bound(samples: list[Sample], most: int) -> None:
+    for sample in samples:
+        if (count := len(sample.fields) + len(sample.states)) > most:
+            raise Malformed("payload", f"{most} channels at one time", f"{count}")
 
 
 def _specific(segments: list[str]) -> list[str]:

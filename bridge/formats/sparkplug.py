@@ -97,14 +97,13 @@ class Session:
         Raises:
             Malformed: a metric has no name.
         """
-        known = self.birth(at)
-        if known is _NOBODY or not self.dup or sent.time > known.stamp:
-            node = self._learn(at, sent, self.now)
-            self._births.append(message)
-            if not at.device:
-                node.seq = sent.seq or 0
+        known = self.birth(at._replace(device=""))
+        node = self._learn(at, sent, max(self.now, known.received))  # clocks go back
+        self._births.append(message)
         if at.device:
             self.heard(at, sent.seq)
+        else:
+            node.seq = sent.seq or 0
 
     def heard(self, at: _Address, seq: int | None) -> bool:
         """A message of a node, but its own birth or death: whether it was not heard before.
@@ -175,7 +174,7 @@ class Session:
         began = node.births.get("", _NOBODY).received
         for device in [d for d, b in node.births.items() if b.received < began]:
             # Of the session before: what its aliases mean now, its next birth says.
-            self._put(node, device, Birth(began, node.births[device].stamp))
+            self._put(node, device, Birth(began))
         self._bound(at)
         return node
 

@@ -13,11 +13,12 @@ from bridge.contracts import Quality
 from bridge.errors import Malformed
 from bridge.formats.keys import elsewhere, keys_of
 from bridge.formats.places import scaled
-from bridge.formats.sample import MAX_TEXT, Field, Sample, State
+from bridge.formats.sample import MAX_ITEMS, MAX_TEXT, Field, Sample, State
 from bridge.formats.scalars import instant
 from bridge.formats.sparkplug_payload import BOOLEAN, GOOD, Metric, Part, Payload, parts
 
 LONGEST = 2 * MAX_TEXT  # characters of a metric's name
+TIMES = MAX_ITEMS // 2  # in a message: each is a reading, which costs more than a value
 STALE = Quality.STALE.value
 _SET = 10**11  # ms: a time in 1973
 
@@ -35,7 +36,6 @@ class Birth:
     """What a node or a device said at its birth, and whether it is still online."""
 
     received: int = 0  # us
-    stamp: int = 0  # ms, as the birth says
     online: bool = False
     names: dict[str, Known] = field(default_factory=dict)
     aliases: dict[int, Known] = field(default_factory=dict)
@@ -50,7 +50,7 @@ def birth_of(sent: Payload, received: int) -> Birth:
     Raises:
         Malformed: a metric has no name.
     """
-    birth = Birth(received, sent.time, True)
+    birth = Birth(received, True)
     for known, alias in _names(sent.metrics):
         birth.names[known.name] = known
         if alias is not None:
@@ -146,7 +146,13 @@ class Reader:
         return known
 
     def samples(self, device: str, quality: int) -> Iterator[Sample]:
-        """One for each moment."""
+        """One for each moment.
+
+        Raises:
+            Malformed: there are too many.
+        """
+        if len(self._moments) > TIMES:
+            raise Malformed("metrics", f"at most {TIMES} times", f"{len(self._moments)}")
         for time, moment in self._moments.items():
             sample = Sample(device=device, time=time, notes=moment.notes)
             sample.quality = quality | moment.quality
