@@ -7,7 +7,6 @@ sample of its own.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -96,7 +95,7 @@ class _Walk:
     """One pass over one payload; `samples` is what it found."""
 
     def __init__(self) -> None:
-        self._large = lru_cache(maxsize=SMALL)(keys_of)
+        self._large: dict[tuple[str, ...], Keys] = {}
         self.samples: list[Sample] = []
         self._items = 0
         self._top = _At()
@@ -136,7 +135,7 @@ class _Walk:
         if tree.get("type") == "Feature" and isinstance(tree.get("geometry"), dict):
             return self._feature(tree, at, sample)
         keys = tuple(tree)
-        shape = remembered(keys) if len(keys) <= SMALL else self._large(keys)
+        shape = remembered(keys) if len(keys) <= SMALL else self._once(keys)
         rows = rows_of(tree, shape) if len(keys) <= SMALL else []
         if len(rows) == 1:
             return self._object(rows[0], at._replace(depth=at.depth + 1), sample)
@@ -156,6 +155,12 @@ class _Walk:
             ordinary += self._triple(tree, shape, at, sample)
         self._fields(tree, ordinary, (at, shape.simple and not at.path, taken, told), sample)
         return sample
+
+    def _once(self, keys: tuple[str, ...]) -> Keys:
+        """Many keys: remembered for this payload alone."""
+        if keys not in self._large:
+            self._large[keys] = keys_of(keys)
+        return self._large[keys]
 
     def _fields(
         self,

@@ -15,7 +15,7 @@ def rows_of(tree: dict[str, Any], shape: Keys) -> list[Any]:
     >>> rows_of({"columns": ["a", "b"], "values": [[1, 2]]}, Keys())
     [{'a': 1, 'b': 2}]
     """
-    if any(isinstance(value, list) for value in tree.values()):
+    if list in map(type, tree.values()):
         return _named_rows(tree) or _timed_columns(tree, shape)
     return []
 
