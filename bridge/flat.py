@@ -35,14 +35,8 @@ class Flat(NamedTuple):
     def read(self, tree: dict[str, Any]) -> Found | None:
         """What it says; None where that takes more than reading numbers."""
         time_key, device_key, lat_key, lon_key, steps, _ = self
-        values = []
-        try:
-            for key, scale, offset, low, high in steps:
-                value = tree[key] * scale + offset
-                if not low <= value <= high:
-                    return None
-                values.append(value)
-        except TypeError:  # a text, a list, an object, nothing
+        values = _values(tree, steps)
+        if values is None:
             return None
         time, device, position = None, "", None
         if time_key:
@@ -57,7 +51,22 @@ class Flat(NamedTuple):
                 return None
         if lat_key and (position := place(tree[lat_key], tree[lon_key])) is None:
             return None
-        return device.strip(), time, position, tuple(values)
+        return device.strip(), time, position, values
+
+
+def _values(
+    tree: dict[str, Any], steps: tuple[tuple[str, float, float, float, float], ...]
+) -> tuple[float, ...] | None:
+    values = []
+    try:
+        for key, scale, offset, low, high in steps:
+            value = tree[key] * scale + offset
+            if not low <= value <= high:
+                return None
+            values.append(value)
+    except TypeError:  # a text, a list, an object, nothing
+        return None
+    return tuple(values)
 
 
 def flat_object(keys: tuple[str, ...]) -> Flat | None:

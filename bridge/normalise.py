@@ -145,7 +145,8 @@ class Normaliser:
             name = found.name
             decoded = self._decode(found, message, facts.rule)
             if isinstance(decoded, Nothing):
-                return Ignored(name, decoded.reason), name, why, []
+                noted = [Sample(notes=list(decoded.notes))]
+                return Ignored(name, decoded.reason), name, why, noted
             stage = Stage.NORMALISE
             if facts.rule:
                 translate(facts.rule, decoded, facts.channel)

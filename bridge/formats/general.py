@@ -28,6 +28,7 @@ from bridge.formats.tables import rows_of
 from bridge.formats.words import embedded, read_text
 from bridge.units import fits, known, unit_of
 
+MAX_NOTES = 50  # that are told of a message without measurements
 SMALL = 64  # keys of an object that are worth remembering
 _TYPES = {
     *("float", "number", "double", "integer", "int", "string", "text", "boolean", "bool"),
@@ -80,8 +81,8 @@ def measured(samples: list[Sample]) -> Decoded:
     """The samples, or why there is nothing in them."""
     if any(s.fields or s.states or s.position for s in samples):
         return samples
-    notes = "; ".join(f"{path}: {note}" for s in samples[:9] for path, note in s.notes[:3])
-    return Nothing("no number, no state and no position" + (f" ({notes})" if notes else ""))
+    notes = [note for sample in samples for note in sample.notes[:MAX_NOTES]]
+    return Nothing("no number, no state and no position", tuple(sorted(notes[:MAX_NOTES])))
 
 
 def identity(value: object) -> str:
@@ -326,7 +327,7 @@ def _told(
             units |= dict.fromkeys(of, tree[key])
             sample.notes.append((at.below(key).path, f"the unit of {', '.join(of)}"[:MAX_TEXT]))
             read.append(key)
-    for key, where in shape.told:
+    for key, where in sorted(shape.told):
         unit = tree[where]
         if isinstance(unit, str):
             units[key] = unit[:MAX_TEXT]

@@ -23,8 +23,8 @@ _KEYS = {
     " tm tsp",  # a time where it is one by its size, else a channel
     "device": "device deviceid deviceuid devid deveui deviceeui thingid thingname nodeid node"
     " nodename sensorid sensoruid stationid stationname vehicleid assetid trackerid clientid"
-    " devicename hostname host coreid publisherid serialnumber serialno serial sn imei mmsi vin mac macaddress"
-    " uuid uid id entityid addr",
+    " devicename hostname host coreid publisherid serialnumber serialno serial sn imei mmsi vin mac"
+    " macaddress uuid uid id entityid addr",
     "foreign": "gatewayid gatewayeui gatewaymac gateway gwmac gwid gweui gw hubid hub bridgeid"
     " receiverid receiver basestation",
     "lat": "lat latitude",

@@ -67,7 +67,8 @@ def merge(samples: list[Sample]) -> list[Sample]:
 class Nothing:
     """A message that by its format's own rules carries no measurement."""
 
-    reason: str
+    reason: str  # one of a few: it is a label of a metric
+    notes: tuple[tuple[str, str], ...] = ()  # path, what it was taken for
 
 
 Decoded = list[Sample] | Nothing

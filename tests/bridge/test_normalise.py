@@ -178,9 +178,13 @@ def test_units_are_kept_as_sent_and_states_are_sorted() -> None:
 
 
 def test_a_message_without_measurement_is_ignored_with_the_reason() -> None:
-    outcome = Normaliser(())(laws.message("a", b'{"temp": null, "ts": 1700000000}'))
-    assert isinstance(outcome, Ignored)
-    assert "temp: null" in outcome.reason
+    sent = laws.message("a", b'{"temp": null, "ts": 1700000000}')
+    told = Normaliser(()).explain(sent)
+    assert told.outcome == Ignored("json", "no number, no state and no position")
+    assert [(f.path, f.note) for f in told.fields] == [
+        ("temp", "null: the channel is missing"),
+        ("ts", "the time"),
+    ]
 
 
 def test_an_explanation_tells_each_field() -> None:
