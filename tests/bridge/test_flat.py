@@ -19,6 +19,7 @@ from bridge.normalise import Accepted, Normaliser
 from bridge.settings import Route
 from tests import laws
 from tests.bridge import test_formats, test_normalise
+from tests.fuzz.seeds import seeds
 
 CORPUS = Path(__file__).parents[3] / "shared" / "data" / "payloads"
 ROUTES: list[tuple[Route, ...]] = [
@@ -237,7 +238,7 @@ def _examples() -> Iterator[tuple[str, bytes]]:
     yield from ((topic, payload) for _, topic, payload, *_ in test_normalise.DEVICES)
     yield from (("a/p/7/up", payload) for payload, *_ in test_normalise.MATCHES)
     yield from (("a", payload) for payload, *_ in test_normalise.QUALITIES)
-    yield from ((t, payload.encode()) for t, payload, _ in test_formats._documented())
+    yield from seeds()
 
 
 def test_the_examples_of_the_other_tests_are_read_alike(taken: Taken) -> None:

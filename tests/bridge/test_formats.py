@@ -1,9 +1,6 @@
 """Formats: tables of messages, the laws, and hostile bytes."""
 
-import base64
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.contracts import DeadLetter
-from bridge.formats import FORMATS, recognise
+from bridge.formats import recognise
 from bridge.formats.format import matches
 from bridge.formats.sample import MAX_BYTES, MAX_DEPTH, MAX_ITEMS
 from bridge.formats.scalars import instant, place
 from bridge.normalise import Ignored, Normaliser
-from bridge.offline import normalise_line
 from tests import laws
 
 PHONE = {"_type": "location", "lat": 48.1, "lon": 11.5, "tst": 1700000000, "vel": 36, "batt": 80}
@@ -47,10 +43,6 @@ def test_a_message_is_recognised_and_the_format_says_why(
     found = recognise(topic, payload)
     assert found.name == name
     assert found.why
-
-
-def test_each_format_of_the_table_has_an_example() -> None:
-    assert {known.name for known in FORMATS} == {name for _, _, name in EXAMPLES}
 
 
 def values(topic: str, payload: object) -> dict[str, float]:
@@ -292,23 +284,3 @@ MATCHES = [
 @pytest.mark.parametrize(("pattern", "topic", "expected"), MATCHES)
 def test_filters_match_as_in_mqtt(pattern: str, topic: str, expected: bool) -> None:
     assert matches(pattern, topic) is expected
-
-
-def _documented() -> list[tuple[str, str, str]]:
-    page = Path(__file__).parents[2] / "docs" / "formats.md"
-    pattern = r"Topic `([^`]+)`:\n\n```\w*\n(.*?)\n```\n\n```json\n(.*?)\n```"
-    return re.findall(pattern, page.read_text("utf-8"), re.DOTALL)
-
-
-@pytest.mark.parametrize(("topic", "payload", "expected"), _documented())
-def test_the_examples_of_the_documentation_are_true(
-    topic: str, payload: str, expected: str
-) -> None:
-    line = {"id": "1", "topic": topic, "payload_b64": base64.b64encode(payload.encode()).decode()}
-    answer = normalise_line(json.dumps(line), "line 1", Normaliser(()))
-    assert answer["readings"] == [json.loads(row) for row in expected.splitlines()]
-
-
-def test_the_documentation_shows_every_format() -> None:
-    shown = {recognise(topic, payload.encode()).name for topic, payload, _ in _documented()}
-    assert shown == {known.name for known in FORMATS}
