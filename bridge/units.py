@@ -75,9 +75,10 @@ for _spelling, _unit in _EXACT.items():
 del _FOLDED["uv"]  # microvolts are written uV; UV is light
 _NAMES = {
     key: Quantity(channel, canonical, default, low, high)
-    for channel, canonical, default, low, high, keys in QUANTITIES
-    for key in keys.split()
+    for channel, canonical, default, low, high, called, others in QUANTITIES
+    for key in f"{called} {others}".split()
 }
+_CALLED = {key: row[0] for row in QUANTITIES for key in row[5].split()}  # by the channel's name
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _APART = re.compile(r"[\W_]+")
 _NUMBERED = re.compile(r"(.*?[^\W\d])_?(\d{1,3})")
@@ -174,7 +175,8 @@ def _with_unit(quantity: Quantity | None, path: str, channel: str, sent: str) ->
         unit = unit_of(f"{sent}_n")  # standard gravity, not grams
     if unit is None:
         return Meaning(path + channel, sent, sent)
-    channel = _RENAMED.get((channel, unit.canonical), channel)
+    if quantity and channel == quantity.channel:
+        channel = _RENAMED.get((channel, unit.canonical), channel)
     if quantity is None or quantity.canonical != unit.canonical:
         return Meaning(path + channel, sent, unit.canonical, unit.scale, unit.offset)
     low, high = quantity.low, quantity.high
@@ -183,16 +185,26 @@ def _with_unit(quantity: Quantity | None, path: str, channel: str, sent: str) ->
 
 @lru_cache(maxsize=8192)
 def _quantity(key: str) -> tuple[Quantity | None, str, str]:
-    """What a key measures (None: unknown), the channel's name, and the unit in the key."""
+    """What a key measures (None: unknown), the channel's name, and the unit in the key.
+
+    A key that is a quantity's name in another spelling gives way to it; any other stays, without
+    its unit where that is converted.
+    """
     exact = _NAMES.get(squash(key))
     if exact or len(key) > LONGEST:
-        return exact, exact.channel if exact else _snake_part(key), ""
+        return exact, _called(key), ""
     head, unit = _suffix(key)
-    if unit:
-        quantity, channel = _named(head)
-        return quantity, channel, unit
-    quantity, channel = _named(key)
-    return (quantity, channel, "") if quantity else _glued(key)
+    if not unit:
+        quantity = _named(key)
+        return (quantity, _snake_part(key), "") if quantity else _glued(key)
+    name, found = _called(head), unit_of(unit)
+    if found and (found.scale, found.offset) == (1, 0) and squash(head) not in _CALLED:
+        name = _snake_part(key)
+    return _named(head), name, unit
+
+
+def _called(key: str) -> str:
+    return _CALLED.get(squash(key)) or _snake_part(key)
 
 
 def _suffix(key: str) -> tuple[str, str]:
@@ -211,32 +223,31 @@ def _cuts(key: str) -> list[int]:
 
 
 def _plausible(head: str, spelling: str, unit: Unit) -> bool:
-    quantity, _ = _named(head)
+    quantity = _named(head)
     if quantity is not None:
         fits = quantity.canonical == unit.canonical
         return fits or (quantity.channel, unit.canonical) in _RENAMED
     return len(spelling) > 1 and spelling.lower() not in _WORDS_TOO
 
 
-def _named(key: str) -> tuple[Quantity | None, str]:
-    """A key without unit: the quantity, by all its words, its last or its first ones."""
+def _named(key: str) -> Quantity | None:
+    """The quantity of a key without unit, by all its words, its last or its first ones."""
     name = _snake_part(key)
     exact = _NAMES.get(squash(key))
     if exact:
-        return exact, exact.channel
+        return exact
     numbered = _NUMBERED.fullmatch(name)
     if numbered:
-        quantity, channel = _named(numbered[1])
-        return quantity, f"{channel}_{numbered[2]}" if quantity else name
+        return _named(numbered[1])
     words = name.split("_")
     for cut in range(1, min(len(words), 6)):
         last = _NAMES.get("".join(words[cut:]))
         if last and last.channel in _QUALIFIABLE:
-            return last, "_".join([*words[:cut], last.channel])
+            return last
         first = _NAMES.get("".join(words[:-cut]))
         if first and _QUALIFIERS.issuperset(words[-cut:]):
-            return first, "_".join([first.channel, *words[-cut:]])
-    return None, name
+            return first
+    return None
 
 
 def _glued(key: str) -> tuple[Quantity | None, str, str]:
@@ -247,8 +258,7 @@ def _glued(key: str) -> tuple[Quantity | None, str, str]:
         stem = flat[:cut].rstrip("0123456789")
         quantity = _NAMES.get(flat[:cut]) or _NAMES.get(stem) if unit else None
         if unit and quantity and quantity.canonical == unit.canonical:
-            number = "" if flat[:cut] in _NAMES else flat[len(stem) : cut]
-            return quantity, "_".join(filter(None, (quantity.channel, number))), flat[cut:]
+            return quantity, _CALLED.get(flat[:cut], flat[:cut]), flat[cut:]
     return None, _snake_part(key), ""
 
 

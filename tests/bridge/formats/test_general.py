@@ -103,7 +103,7 @@ SHAPES: list[tuple[str, object, list[tuple[str, int | None, dict[str, float]]]]]
     (
         "units in keys",
         {"wind_avg_km_h": 36, "total_m3": 6.4, "flow_temperature_c": 12, "rain_mm": 5},
-        [("x", None, {"flow_temperature": 12, "rain": 0.005, "total": 6.4, "wind_speed": 10})],
+        [("x", None, {"flow_temperature_c": 12, "rain": 0.005, "total_m3": 6.4, "wind_speed": 10})],
     ),
     (
         "what is a gateway's is not the device's",

@@ -84,7 +84,7 @@ def test_units_are_understood_in_names_and_in_births() -> None:
     assert reading.values == pytest.approx((100.0,))
     (plain,) = laws.readings(NDATA, UNITS)
     assert dict(zip(plain.channels, plain.values, strict=True)) == pytest.approx(
-        {"temperature": 21.5, "voltage": 12.1, "pm2_5": 9}
+        {"temperature": 21.5, "supply_voltage": 12.1, "pm2_5": 9}
     )
 
 
