@@ -5,6 +5,7 @@ a function ``decode(topic, payload)`` to samples. A sample is what the message s
 units; `bridge.normalise` makes readings of it. Only values in and out: no I/O, no clock.
 """
 
+from collections.abc import Set
 from functools import lru_cache
 
 from bridge.errors import Malformed
@@ -28,8 +29,8 @@ from bridge.formats import (
     trackers,
 )
 from bridge.formats.format import Format, matches
-from bridge.formats.sample import MAX_TEXT
-from bridge.formats.scalars import describe
+from bridge.formats.sample import MAX_BYTES, MAX_TEXT
+from bridge.formats.scalars import describe, parse_json
 
 FORMATS: tuple[Format, ...] = (
     *sparkplug.FORMATS,
@@ -53,16 +54,34 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+_BLANK = b"\0 \t\r\n\xef\xbb\xbf"
+
+
 def recognise(topic: str, payload: bytes) -> Format:
     """The first format of the table that takes this topic and payload.
 
     Raises:
         Malformed: none does.
     """
+    keys: Set[str] | None = None
     for known in _by_topic(topic) if len(topic) <= MAX_TEXT else _candidates(topic):
+        if known.marks:
+            keys = _keys(payload) if keys is None else keys
+            if not known.marks <= keys:
+                continue
         if known.shape is None or known.shape(payload):
             return known
     raise Malformed("payload", "a format that haltere knows", describe(payload))
+
+
+def _keys(payload: bytes) -> Set[str]:
+    """Those of the JSON object that a payload is; none of any other payload."""
+    if payload.lstrip(_BLANK)[:1] != b"{" or len(payload) > MAX_BYTES:
+        return frozenset()
+    try:
+        return parse_json(payload).keys()  # type: ignore[no-any-return]
+    except Malformed:
+        return frozenset()
 
 
 def _candidates(topic: str) -> tuple[Format, ...]:

@@ -11,7 +11,8 @@ class Format:
     """How a format is recognised and read.
 
     `decode` takes topic and payload and raises Malformed, nothing else; where `follows` is set it
-    takes a third argument, the `Session` of the normaliser.
+    takes a third argument, the `Session` of the normaliser. ``marks`` of an empty set say that no
+    plain JSON object is ever meant.
     """
 
     name: str
@@ -19,7 +20,9 @@ class Format:
     decode: Callable[..., Decoded]
     topics: tuple[str, ...] = ("#",)  # one of these MQTT filters matches ...
     shape: Callable[[bytes], object] | None = None  # ... and the payload looks like it;
-    marks: frozenset[str] | None = None  # a JSON object without all of these keys does not
+    marks: frozenset[str] | None = (
+        None  # where there are some: it is a JSON object with all of them
+    )
     follows: bool = False
 
 
