@@ -7,8 +7,7 @@ ETSI GS CIM 009 (NGSI-LD). No I/O, no clock.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 from bridge.errors import Malformed
@@ -16,7 +15,7 @@ from bridge.formats import places
 from bridge.formats.format import Format
 from bridge.formats.general import identity, measured, samples_of, value_named
 from bridge.formats.keys import keys_of
-from bridge.formats.sample import MAX_BYTES, MAX_ITEMS, MAX_TEXT, Decoded, Nothing, Sample
+from bridge.formats.sample import MAX_BYTES, MAX_ITEMS, MAX_TEXT, Decoded, Nothing, Sample, bounded
 from bridge.formats.scalars import describe, instant, parse_json
 from bridge.formats.shape import CLEARED
 from bridge.formats.words import embedded
@@ -30,6 +29,7 @@ _NAMED = rb"[A-Za-z_][\w.:-]{0,63}\|[^|#\r\n]+"
 _GROUP = rb"(?:\d{4}-\d\d-\d\d[T ][\d:.+-]{5,24}Z?\|)?%s(?:\|%s)*" % (_NAMED, _NAMED)
 _MEASURES = re.compile(rb"\|?%s(?:#\|?%s)*\s*" % (_GROUP, _GROUP)).fullmatch
 _NUMERIC = re.compile(rb"\|\s*[+-]?[0-9]+(?:\.[0-9]+)?\s*(?:[|#]|\Z)").search
+_PROPERTY = re.compile(rb':\s*\{\s*"(?:type|value|metadata|observedAt|unitCode)"\s*:')
 _OPENS = re.compile(rb"\s*[{\[]").match
 
 
@@ -38,11 +38,15 @@ def decode_ultralight(topic: str, payload: bytes) -> Decoded:
     device, kind, name = _levels(topic)
     if kind not in ("attrs", "") or _ORDER(payload):
         return _COMMAND
+    if device and _OPENS(payload):
+        return decode_json(topic, payload)
     text = _text(payload)
     if not text:
         return CLEARED
     if name:
         return _single(device, name, text)
+    if text.count("|") + 4 * text.count("#") > 2 * MAX_ITEMS:
+        raise Malformed("payload", f"at most {MAX_ITEMS} items", "more")
     groups = text.split("#")
     trees = [_group(f"group {at + 1}", group) for at, group in enumerate(groups)]
     bounded(trees)
@@ -64,12 +68,6 @@ def decode_json(topic: str, payload: bytes) -> Decoded:
         raise Malformed("payload", "an object of attributes, or a list of them", describe(payload))
     bounded(trees)
     return measured(list(_timed(device, trees, isinstance(tree, list))))
-
-
-def bounded(trees: Iterable[dict[str, Any]]) -> None:
-    """As many items as `general` takes in a message, where it sees the parts one by one."""
-    if sum(len(tree) + 4 for tree in trees) > MAX_ITEMS:
-        raise Malformed("payload", f"at most {MAX_ITEMS} items", "more")
 
 
 def _levels(topic: str) -> tuple[str, str, str]:
@@ -112,8 +110,6 @@ def _typed(text: str) -> object:
 
 def _group(where: str, group: str) -> dict[str, Any]:
     parts = group.strip().removeprefix("|").split("|")
-    if len(parts) > 2 * MAX_ITEMS:
-        raise Malformed(where, f"at most {MAX_ITEMS} items", "more")
     tree: dict[str, Any] = {}
     if len(parts) % 2:
         if instant(parts[0], utc=True) is None:
@@ -130,31 +126,26 @@ def _timed(device: str, trees: list[dict[str, Any]], many: bool) -> Iterator[Sam
     """The samples of measures, each with its own time."""
     for at, tree in enumerate(trees):
         rest = {key: value for key, value in tree.items() if key != _TIMES[0]}
-        for sample in samples_of(rest, str(at) if many else ""):
+        where = f"{at}" if many else ""
+        for sample in samples_of(rest, where):
             if _TIMES[0] in tree:
                 sample.time = instant(tree[_TIMES[0]])
                 note = "no absolute time" if sample.time is None else "the time"
-                sample.notes.append((_TIMES[0], note))
+                sample.notes.append((f"{where}.{_TIMES[0]}".strip("."), note))
             sample.device = device or sample.device
             yield sample
 
 
 def decode_ngsi(topic: str, payload: bytes) -> Decoded:
-    """The attributes of entities that have a value of their own; of simplified ones all there is."""
+    """A sample for each time in an entity; of a simplified one all there is."""
     tree = parse_json(payload)
-    notified = isinstance(tree, dict) and "data" in tree and "subscriptionId" in tree
-    listed = tree["data"] if notified else tree
-    entities = listed if isinstance(listed, list) else [listed]
-    if not all(isinstance(entity, dict) for entity in entities):
-        raise Malformed("data" if notified else "payload", "entities", describe(payload))
-    bounded(entities)
-    bounded(chain.from_iterable(map(_attributes, entities)))
-    prefix = "data." if notified else ""
-    samples: list[Sample] = []
-    for at, entity in enumerate(entities):
-        where = f"{prefix}{at}" if isinstance(listed, list) else prefix.rstrip(".")
-        samples += _entity(entity, where)
-    return measured(samples)
+    entities = tree["data"] if "subscriptionId" in tree and "data" in tree else tree
+    bounded(tree)
+    if isinstance(entities, dict):
+        return measured(_entity(entities, ""))
+    if not isinstance(entities, list) or not all(isinstance(one, dict) for one in entities):
+        raise Malformed("data", "a list of entities", describe(payload))
+    return measured([s for at, one in enumerate(entities) for s in _entity(one, f"data.{at}")])
 
 
 def _attributes(entity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -196,35 +187,46 @@ def _observed(one: dict[str, Any]) -> int | None:
 
 def _attribute(sample: Sample, path: str, name: str, one: object) -> None:
     """A property with its value, its unit and perhaps the place it stands for."""
-    if not isinstance(one, dict) or "value" not in one:
+    if not isinstance(one, (dict, list)):
+        value_named(sample, path, name, one)
+    elif not isinstance(one, dict) or "value" not in one:
         sample.notes.append((path, "no property with a value"))
-        return
-    value, about = one["value"], one.get("metadata")
-    unit = one.get("unitCode", about.get("unitCode") if isinstance(about, dict) else None)
-    unit = unit.get("value") if isinstance(unit, dict) else unit
-    if isinstance(value, dict) and places.geojson(value, path, sample):
-        return
-    if str(one.get("type", "")).startswith("geo:"):
-        place = {"location": value}
+    elif str(one.get("type", "")).startswith("geo:point"):
+        place = {"location": one["value"]}
         places.read(place, keys_of(tuple(place)), path, sample)
-    elif isinstance(value, (dict, list)):
-        for inner in samples_of({name: value}):
-            sample.fields += [f._replace(path=f"{path}.{f.path}") for f in inner.fields]
-            sample.values += inner.values
+    elif isinstance(one["value"], (dict, list)):
+        _structured(sample, path, name, one["value"])
     else:
-        value_named(sample, path, name, value, unit if isinstance(unit, str) else "")
+        value_named(sample, path, name, one["value"], _unit(one))
+
+
+def _unit(one: dict[str, Any]) -> str:
+    about = one.get("metadata")
+    unit = one.get("unitCode") or (about.get("unitCode") if isinstance(about, dict) else "")
+    unit = unit.get("value") if isinstance(unit, dict) else unit
+    return unit[:MAX_TEXT] if isinstance(unit, str) else ""
+
+
+def _structured(sample: Sample, path: str, name: str, value: Any) -> None:
+    if isinstance(value, dict) and "coordinates" in value:
+        if not places.geojson(value, path, sample):
+            sample.notes.append((path, "an area or a line is no position"))
+        return
+    for inner in samples_of({name: value}):
+        sample.fields += [one._replace(path=f"{path}.{one.path}") for one in inner.fields]
+        sample.values += inner.values
+        sample.states += [one._replace(path=f"{path}.{one.path}") for one in inner.states]
+        sample.position = sample.position or inner.position
 
 
 def _measures(payload: bytes) -> bool:
     return bool(_MEASURES(payload)) and bool(_NUMERIC(payload))
 
 
-def _entities(payload: bytes) -> bool:
-    """Whether it is about entities with attributes: a property has a type and a value."""
-    return b'"value"' in payload and any(
-        mark in payload
-        for mark in (b'"Property"', b'"GeoProperty"', b'"metadata"', b'"subscriptionId"')
-    )
+def _is_entity(payload: bytes) -> bool:
+    """Whether there are attributes with a type and a value, as no other JSON has them."""
+    marked = any(mark in payload for mark in (b'"Property"', b'"GeoProperty"', b'"metadata"'))
+    return marked and b'"value"' in payload and _PROPERTY.search(payload) is not None
 
 
 def _at(root: str) -> tuple[str, ...]:
@@ -249,14 +251,14 @@ FORMATS: tuple[Format, ...] = (
         "ngsi",
         "the payload is NGSI entities in a notification",
         decode_ngsi,
-        shape=_entities,
+        shape=re.compile(rb'"data"\s*:\s*\[').search,
         marks=frozenset({"subscriptionId", "data"}),
     ),
     Format(
         "ngsi",
         "the payload is an NGSI entity",
         decode_ngsi,
-        shape=_entities,
+        shape=_is_entity,
         marks=frozenset({"id", "type"}),
     ),
 )

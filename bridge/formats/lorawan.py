@@ -84,8 +84,6 @@ def _decode(server: _Server, topic: str, payload: bytes) -> Decoded:
     tree = parse_json(payload)
     if not isinstance(tree, dict) or len(tree) > MAX_ITEMS:
         raise Malformed("payload", "a JSON object of a LoRaWAN server", describe(payload))
-    if isinstance(tree.get("result"), dict):  # as The Things Stack's storage gives it back
-        tree = tree["result"]
     if _COMMAND(topic) or not tree.keys().isdisjoint(server.other):
         return _EMPTY
     samples, read = _measured(server, tree)
@@ -153,7 +151,7 @@ def _status(sample: Sample, tree: Tree) -> None:
     if margin is not None:
         sample.number(Field("margin", "margin", "dB"), margin)
     if "externalPowerSource" in tree:
-        sample.number(Field("externalPowerSource", "external_power"), int(external))
+        sample.number(Field("externalPowerSource", "externally_powered"), int(external))
     for path, percent in find(tree, "uplink_message.last_battery_percentage.value"):
         last = number(percent)
         if last is not None:
@@ -244,12 +242,6 @@ def _eui(sent: str) -> str:
     return raw.hex() or sent.lower()
 
 
-def _with(*keys: bytes) -> Callable[[bytes], bool]:
-    """Whether a payload is an object that these keys stand in."""
-    quoted = [b'"%s"' % key for key in keys]
-    return lambda payload: payload.lstrip()[:1] == b"{" and all(key in payload for key in quoted)
-
-
 _stack = partial(
     _decode,
     _Server(
@@ -289,9 +281,8 @@ _EVENTS = tuple(
 
 def _marked(name: str, server: str, read: Callable[..., Decoded], *keys: str) -> Format:
     """A format that is known by keys which all its messages have at the top."""
-    looks = _with(*(key.encode() for key in keys))
     why = f"the payload has {' and '.join(keys)}, as {server} sends them"
-    return Format(name, why, read, shape=looks, marks=frozenset(keys))
+    return Format(name, why, read, marks=frozenset(keys))
 
 
 FORMATS: tuple[Format, ...] = (
@@ -303,7 +294,7 @@ FORMATS: tuple[Format, ...] = (
         "chirpstack_v4",
         "the payload has the deviceInfo of ChirpStack",
         _chirpstack,
-        shape=_with(b"deviceInfo", b"devEui"),
+        shape=lambda payload: b'"devEui"' in payload,
         marks=frozenset({"deviceInfo"}),
     ),
     _marked("ttn_v2", "The Things Network 2", _ttn, "app_id", "dev_id", "hardware_serial"),

@@ -4,7 +4,9 @@ Values only: no I/O, no clock.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from bridge.errors import Malformed
 
 MAX_BYTES = 96 * 1024  # of a payload: what can be decoded in 10 ms
 MAX_ITEMS = 1000  # fields and list items of a payload, an object counting as four more
@@ -61,6 +63,22 @@ def merge(samples: list[Sample]) -> list[Sample]:
         one.position = one.position or sample.position
         one.quality |= sample.quality
     return list(merged.values())
+
+
+def bounded(tree: Any) -> None:
+    """As many items as `general` takes in a message, where it is to see the parts one by one.
+
+    Raises:
+        Malformed: there are more.
+    """
+    left, todo = MAX_ITEMS, [tree]
+    while todo:
+        one = todo.pop()
+        left -= len(one) + (4 if isinstance(one, dict) else 1)
+        if left < 0:
+            raise Malformed("payload", f"at most {MAX_ITEMS} items", "more")
+        inner = one.values() if isinstance(one, dict) else one
+        todo += [below for below in inner if isinstance(below, (dict, list))]
 
 
 @dataclass(frozen=True, slots=True)
