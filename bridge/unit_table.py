@@ -119,7 +119,7 @@ UNITS: tuple[tuple[str, float, float, str], ...] = (
     ("sr", 1, 0, "sr"),
     ("deg/s", 1, 0, "deg/s °/s dps"),
     ("deg/s", 57.29577951308232, 0, "rad/s"),
-    ("deg/s", 1 / 60, 0, "deg/min °/min"),
+    ("deg/min", 1, 0, "deg/min °/min"),
     ("cd", 1, 0, "cd candela"),
     ("cd/m2", 1, 0, "cd/m2 cd/m² nit"),
     ("lm", 1, 0, "lm lumen lumens"),
