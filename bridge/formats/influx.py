@@ -33,6 +33,10 @@ _LOOKS = re.compile(
     rb"(?:\"|[+-]?\.?[0-9]|[tfTF](?:rue|RUE|alse|ALSE)?[, \r\n]|[tfTF](?:rue|RUE|alse|ALSE)?\Z)"
     % (_WORD, _WORD, _WORD)
 ).match
+_MARKS = re.compile(r'\\.|"|\n', re.DOTALL)
+_WORDS = {ends: re.compile(rf"(?:[^\\{ends}]|\\.|\\\Z)*", re.DOTALL) for ends in (", ", "=, ")}
+_ESCAPED = re.compile(r"\\([, =\\])")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _MOST = {"i": (-(2**63), 2**63 - 1), "u": (0, 2**64 - 1)}
 _LINE = 64 * 1024  # characters that are looked at to recognise it
 
@@ -57,21 +61,17 @@ def decode(topic: str, payload: bytes) -> Decoded:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines without comments; a line break inside a quoted text ends none."""
+    if text.count('"') + text.count("\\") > 4 * MAX_ITEMS:
+        raise Malformed("payload", f"at most {4 * MAX_ITEMS} quotes and escapes", "more")
     quoted, start, number = False, 0, 1
-    at, end = 0, len(text)
-    while at <= end:
-        char = text[at] if at < end else "\n"
-        if char == "\\":
-            at += 1
-        elif char == '"':
+    for match in _MARKS.finditer(text + "\n"):
+        if match[0] == '"':
             quoted = not quoted
-        elif char == "\n" and (not quoted or at == end):
-            line = text[start:at].strip("\r\n ")
+        elif match[0] == "\n" and (not quoted or match.start() == len(text)):
+            line = text[start : match.start()].strip("\r\n ")
             if line and not line.startswith("#"):
                 yield number, line
-            start, number = at + 1, number + 1
-            quoted = False
-        at += 1
+            start, number, quoted = match.end(), number + 1, False
 
 
 class _Scanner:
@@ -82,29 +82,19 @@ class _Scanner:
 
     def word(self, ends: str) -> str:
         """Up to one of these characters, escapes undone."""
-        out, line, at = [], self.line, self.at
-        while at < len(line) and line[at] not in ends:
-            if line[at] == "\\" and at + 1 < len(line) and line[at + 1] in ", =\\":
-                at += 1
-            out.append(line[at])
-            at += 1
-        self.at = at
-        return "".join(out)
+        match = _WORDS[ends].match(self.line, self.at)
+        self.at = match.end() if match else self.at
+        return _ESCAPED.sub(r"\1", match[0]) if match else ""
 
     def value(self) -> str:
-        """A field's value; a quoted text with its quotes."""
+        """A field's value; of a quoted text with the quote that opens it."""
         if self.peek() != '"':
             return self.word(", ")
-        out, line, at = ['"'], self.line, self.at + 1
-        while at < len(line) and line[at] != '"':
-            if line[at] == "\\" and at + 1 < len(line) and line[at + 1] in '"\\':
-                at += 1
-            out.append(line[at])
-            at += 1
-        if at >= len(line):
+        match = _QUOTED.match(self.line, self.at)
+        if not match:
             raise self.wrong("the end of the text", "nothing")
-        self.at = at + 1
-        return "".join(out)
+        self.at = match.end()
+        return '"' + re.sub(r'\\(["\\])', r"\1", match[1])
 
     def peek(self) -> str:
         return self.line[self.at : self.at + 1]
@@ -118,19 +108,25 @@ class _Scanner:
         return Malformed(f"line {self.number} column {self.at + 1}", expected, received[:40])
 
 
-def _sample(number: int, line: str) -> Sample:
-    scan = _Scanner(number, line)
-    measurement = scan.word(", ")
+def _tags(scan: _Scanner) -> dict[str, str]:
     tags: dict[str, str] = {}
     while scan.take(","):
         key = scan.word("=, ")
-        if not key or not scan.take("="):
-            raise scan.wrong("tag=value", scan.line[scan.at :])
+        if not key or key in tags or len(tags) > MAX_ITEMS // 10 or not scan.take("="):
+            raise scan.wrong(
+                f"tag=value, at most {MAX_ITEMS // 10} different", scan.line[scan.at :]
+            )
         tags[key] = scan.word(", ")
+    return tags
+
+
+def _sample(number: int, line: str) -> Sample:
+    scan = _Scanner(number, line)
+    measurement = scan.word(", ")
+    tags = _tags(scan)
     if not measurement or not scan.take(" "):
-        raise scan.wrong(
-            "fields behind the measurement and its tags", scan.line[scan.at :] or "nothing"
-        )
+        received = scan.line[scan.at :] or "nothing"
+        raise scan.wrong("fields behind the measurement and its tags", received)
     while scan.take(" "):
         pass
     sample, prefix = _begun(measurement, tags)
@@ -167,6 +163,8 @@ def _begun(measurement: str, tags: dict[str, str]) -> tuple[Sample, tuple[str, s
 
 def _fields(scan: _Scanner, sample: Sample, prefix: tuple[str, str]) -> None:
     while True:
+        if len(sample.fields) + len(sample.states) > MAX_ITEMS:
+            raise scan.wrong(f"at most {MAX_ITEMS} fields", "more")
         key = scan.word("=, ")
         if not key or not scan.take("="):
             raise scan.wrong("field=value", scan.line[scan.at :] or "nothing")

@@ -6,6 +6,7 @@ sample: a time, a GPS element, and IO elements by their number. 0/0 is no fix. N
 
 import re
 
+from bridge.contracts import Quality
 from bridge.errors import Malformed
 from bridge.formats.format import Format
 from bridge.formats.sample import MAX_BYTES, MAX_ITEMS, Decoded, Field, Nothing, Sample
