@@ -1,7 +1,7 @@
 """CBOR and MessagePack: the data model of JSON in bytes, read as JSON is.
 
 RFC 8949, and the MessagePack specification. Only maps and lists with maps are taken for messages.
-Bytes become hex, tags 0 and 1 times; what JSON does not have is missing. No I/O, no clock.
+Tags 0 and 1 are times; what JSON does not have, bytes for instance, is missing. No I/O, no clock.
 """
 
 import math
@@ -22,6 +22,7 @@ from bridge.formats.scalars import describe
 
 _TEXT = re.compile(rb"[\t\r\n\x20-\x7e]*").fullmatch
 _TAGS = frozenset({0, 1, 2, 3, 4, 5, 55799})  # times, large numbers, decimals, "this is CBOR"
+_SELF_DESCRIBED = b"\xd9\xd9\xf7"  # tag 55799: "this is CBOR" (RFC 8949, 3.4.6)
 _INDEFINITE = 31
 _BYTES, _STRING, _ARRAY, _MAP, _TAG = range(2, 7)  # major types (RFC 8949, 3.1)
 _HOLDING = {_BYTES: 1, _STRING: 1, _ARRAY: 1, _MAP: 2}  # bytes or members for each of their count
@@ -45,6 +46,7 @@ def load_cbor(payload: bytes) -> Any:
     """
     if len(payload) > MAX_BYTES:
         raise Malformed("payload", f"at most {MAX_BYTES} bytes", f"{len(payload)} bytes")
+    payload = payload.removeprefix(_SELF_DESCRIBED)
     _well_formed(payload)
     try:
         return cbor2.loads(payload)
@@ -146,8 +148,6 @@ def _plain(value: Any, depth: int) -> Any:
         return {_key(k): _plain(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, (bytes, bytearray)):
-        return value[:64].hex() if value else None
     return _other(value)
 
 
@@ -177,7 +177,7 @@ def _is_cbor(payload: bytes) -> bool:
     if (
         not _binary(payload)
         or payload[0] not in range(0x81, 0xC0)
-        and payload[:3] != b"\xd9\xd9\xf7"
+        and not payload.startswith(_SELF_DESCRIBED)
     ):
         return False
     try:
