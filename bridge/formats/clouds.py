@@ -144,7 +144,9 @@ def _thingsboard(topic: str, payload: bytes) -> Decoded:
         raise Malformed("payload", "a JSON object or a list of them", describe(payload))
     parts: Any = tree if gateway else {"": tree}
     bounded(tree)
-    rows = [(device, path, row) for device, part in parts.items() for path, row in _listed(part)]
+    rows = [
+        (device, path, row) for device, part in sorted(parts.items()) for path, row in _listed(part)
+    ]
     samples = []
     for device, path, row in rows:
         where = f"{device[:MAX_TEXT]}.{path}".strip(".")

@@ -105,7 +105,9 @@ class _Scanner:
         return found
 
     def wrong(self, expected: str, received: str) -> Malformed:
-        return Malformed(f"line {self.number} column {self.at + 1}", expected, received[:40])
+        return Malformed(
+            f"line {self.number} column {self.at + 1}", expected, received[:40] or "nothing"
+        )
 
 
 def _tags(scan: _Scanner) -> dict[str, str]:
