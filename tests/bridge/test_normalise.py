@@ -258,18 +258,22 @@ def test_a_bad_line_is_named(text: str, says: str) -> None:
     assert str(raised.value).startswith(says)
 
 
+BARS = {"values": 0.98, "units": 0.98, "times": 0.98, "locations": 0.99}
+BARS |= {"empty": 1, "no_loc": 1, "exact": 0.95}
+
+
 @pytest.mark.skipif(not (SHARED / "eval").is_dir(), reason="../shared is not here")
-def test_the_corpus_is_read_completely(tmp_path: Path) -> None:
-    names = ("generic_json", "plain_number", "owntracks")
-    corpus = [SHARED / "data" / "payloads" / f"{name}.jsonl" for name in names]
-    normaliser = Normaliser(())
-    answers = [
-        json.dumps(normalise_line(text, f"{file}:{number}", normaliser))
-        for file in corpus
-        for number, text in enumerate(file.read_text("utf-8").splitlines(), 1)
-    ]
+def test_real_messages_are_read_as_their_documentation_says(tmp_path: Path) -> None:
+    corpus = sorted((SHARED / "data" / "payloads").glob("*.jsonl"))
+    answers = []
+    for file in corpus:
+        normaliser = Normaliser(())
+        for number, text in enumerate(file.read_text("utf-8").splitlines(), 1):
+            answers.append(json.dumps(normalise_line(text, f"{file}:{number}", normaliser)))
     (tmp_path / "pred.jsonl").write_text("\n".join(answers), "utf-8")
     score = [sys.executable, str(SHARED / "eval" / "payload_score.py"), "--json"]
     score += ["--pred", str(tmp_path / "pred.jsonl"), "--corpus", *map(str, corpus)]
-    found = json.loads(subprocess.run(score, check=True, capture_output=True).stdout)["ALL"]
-    assert {name: hits for name, (hits, of) in found.items() if hits < of} == {}
+    found = json.loads(subprocess.run(score, check=True, capture_output=True).stdout)
+    assert {k: v for k, v in found["ALL"].items() if v[0] < BARS[k] * v[1]} == {}
+    for name in ("generic_json", "plain_number", "owntracks"):
+        assert {k: v for k, v in found[name].items() if v[0] < v[1]} == {}
