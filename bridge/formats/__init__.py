@@ -28,7 +28,7 @@ from bridge.formats import (
     teltonika,
     trackers,
 )
-from bridge.formats.format import Format, matches
+from bridge.formats.format import Format, fits
 from bridge.formats.sample import MAX_BYTES, MAX_TEXT
 from bridge.formats.scalars import describe, parse_json
 
@@ -54,6 +54,7 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+_MUCH = 64  # bytes of white space that nobody sends
 _BLANK = b"\0 \t\r\n\xef\xbb\xbf"
 
 
@@ -64,6 +65,8 @@ def recognise(topic: str, payload: bytes) -> Format:
         Malformed: none does.
     """
     keys: Set[str] | None = None
+    if payload[:_MUCH].isspace():  # looked at by many: once is enough
+        payload = payload.lstrip()
     for known in _by_topic(topic) if len(topic) <= MAX_TEXT else _candidates(topic):
         if known.marks:
             keys = _keys(payload) if keys is None else keys
@@ -85,15 +88,39 @@ def _keys(payload: bytes) -> Set[str]:
 
 
 def _candidates(topic: str) -> tuple[Format, ...]:
-    return tuple(f for f in FORMATS if any(matches(pattern, topic) for pattern in f.topics))
+    """The formats one of whose filters matches, in the order of the table."""
+    levels = topic.split("/")
+    beginning = _BEGINNING.get(levels[0], _ANYWHERE)
+    return tuple([f for f, some in beginning if not some or any(fits(p, levels) for p in some)])
 
 
-_by_topic = lru_cache(maxsize=4096)(_candidates)
+def _begin_with(level: str) -> tuple[tuple[Format, tuple[tuple[str, ...], ...]], ...]:
+    """The formats that may take a topic with this first level, and by which filters; none: any."""
+    found = []
+    for known in FORMATS:
+        patterns = [tuple(pattern.split("/")) for pattern in known.topics]
+        some = tuple([pattern for pattern in patterns if pattern[0] in ("+", level)])
+        if "#" in known.topics or some:
+            found.append((known, () if "#" in known.topics else some))
+    return tuple(found)
+
+
+_FIRST = {pattern.partition("/")[0] for known in FORMATS for pattern in known.topics}
+_ANYWHERE, _BEGINNING = _begin_with("+"), {level: _begin_with(level) for level in _FIRST}
+_UNMARKED = {
+    level: [(known, some) for known, some in found if known.marks is None]
+    for level, found in (*_BEGINNING.items(), ("+", _ANYWHERE))
+}
+_by_topic = lru_cache(maxsize=20_000)(_candidates)
 
 
 def plain_on(topic: str) -> bool:
     """Whether a JSON object on this topic, without the marks of a format, is plain JSON."""
-    return next(f for f in _candidates(topic) if f.marks is None).name == "json"
+    levels = topic.split("/")
+    for known, some in _UNMARKED.get(levels[0], _UNMARKED["+"]):
+        if not some or any(fits(pattern, levels) for pattern in some):
+            return known.name == "json"
+    return False
 
 
 def marked(keys: tuple[str, ...]) -> bool:

@@ -1,6 +1,6 @@
 """A format as a value: by what topic or payload it is recognised, why, and how it is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.formats.sample import Decoded
@@ -32,7 +32,11 @@ def matches(pattern: str, topic: str) -> bool:
     >>> matches("owntracks/+/+/#", "owntracks/jane/phone"), matches("a/+", "a/b/c")
     (True, False)
     """
-    wanted, given = pattern.split("/"), topic.split("/")
+    return fits(pattern.split("/"), topic.split("/"))
+
+
+def fits(wanted: Sequence[str], given: Sequence[str]) -> bool:
+    """The same of the levels of both."""
     if wanted[-1] == "#":
         wanted = wanted[:-1]
         given = given[: len(wanted)]

@@ -4,16 +4,14 @@ What is measured is the device's behind the gateway: it is known by its own addr
 is heard. No I/O, no clock.
 """
 
-from functools import partial
 from typing import Any
 
 from bridge.errors import Malformed
 from bridge.formats.format import Format
 from bridge.formats.general import identity
 from bridge.formats.sample import Decoded, Field, Nothing, Sample
-from bridge.formats.scalars import describe, parse_json
+from bridge.formats.scalars import describe, mac_of, parse_json
 from bridge.formats.shape import CLEARED, Shape, decode, samples_in
-from bridge.formats.tasmota import mac_of
 
 # Theengs: https://decoder.theengs.io/devices/devices.html, where each device has its properties
 _WHO = {"mac": "the device", "id": "the device", "device": "what it is", "uuid": "what it is"}
@@ -112,11 +110,6 @@ def _object(payload: bytes) -> dict[str, Any]:
     return tree
 
 
-def _has(keys: tuple[str, ...], payload: bytes) -> bool:
-    quoted = [f'"{key}"'.encode() for key in keys]
-    return payload.lstrip()[:1] == b"{" and all(key in payload for key in quoted)
-
-
 # thin-edge.io: https://thin-edge.github.io/thin-edge.io/references/mqtt-api
 _NOT_MEASURED = {
     "a": "an alarm is no measurement",
@@ -204,7 +197,6 @@ FORMATS: tuple[Format, ...] = (
         "theengs",
         "the payload has brand and model_id, as Theengs sends them",
         _theengs,
-        shape=partial(_has, ("brand", "model_id")),
         marks=frozenset({"brand", "model_id"}),
     ),
     Format("thin_edge", "the topic is one of thin-edge.io", _thin_edge, ("te/+/+/+/+/#",)),

@@ -226,11 +226,6 @@ def _plain(topic: str, payload: bytes) -> Decoded:
     return (plain.decode_json if _OPENS(payload) else plain.decode_value)(topic, payload)
 
 
-def _has(keys: tuple[str, ...], payload: bytes) -> bool:
-    quoted = [f'"{key}"'.encode() for key in keys]
-    return payload.lstrip()[:1] == b"{" and all(key in payload for key in quoted)
-
-
 def _discovered(keys: tuple[str, ...], topic: str, payload: bytes) -> Decoded:
     """Discovery under a prefix of its own, unless these keys stand in something else."""
     tree = parse_json(payload)
@@ -247,7 +242,6 @@ def _discovery(*keys: str) -> Format:
         "homeassistant",
         f"the payload has {' and '.join(keys)}, as Home Assistant discovers them",
         decode,
-        shape=partial(_has, keys),
         marks=frozenset(keys),
     )
 
@@ -274,7 +268,6 @@ FORMATS: tuple[Format, ...] = (
         "zigbee2mqtt",
         "the payload has the linkquality of Zigbee2MQTT",
         _zigbee,
-        shape=partial(_has, ("linkquality",)),
         marks=frozenset({"linkquality"}),
     ),
 )

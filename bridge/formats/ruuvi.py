@@ -13,10 +13,9 @@ from bridge.errors import Malformed
 from bridge.formats.format import Format
 from bridge.formats.general import measured
 from bridge.formats.sample import MAX_ITEMS, MAX_TEXT, Decoded, Field, Nothing, Sample
-from bridge.formats.scalars import describe, instant, number, parse_json
+from bridge.formats.scalars import describe, instant, mac_of, number, parse_json
 
 Values = dict[str, float]
-_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}").fullmatch
 _LOOKS = re.compile(rb"[\"'](?:tags|data)\"\s*:\s*(?:\"[0-9A-Fa-f]{14,}\"|\{)").search
 _UNITS = {
     "temperature": "Cel",
@@ -67,14 +66,16 @@ def decode(topic: str, payload: bytes) -> Decoded:
             if isinstance(tag, dict)
         ]
     else:
-        samples = [_sample("data", levels[-1] if _MAC(levels[-1]) else "", tree)]
+        samples = [_sample("data", mac_of(levels[-1]), tree)]
     found = measured(samples)
     return _OTHER if isinstance(found, Nothing) else found
 
 
 def _sample(path: str, mac: str, tag: dict[str, Any]) -> Sample:
     times = (instant(tag.get(key)) for key in ("ts", "timestamp", "gwts"))
-    sample = Sample(device=mac.upper(), time=next((t for t in times if t is not None), None))
+    sample = Sample(
+        device=mac_of(mac) or mac.upper(), time=next((t for t in times if t is not None), None)
+    )
     values: Values = {}
     data = tag.get("data")
     if isinstance(data, str) and len(data) <= 512:  # noqa: PLR2004

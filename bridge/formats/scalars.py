@@ -155,6 +155,16 @@ def number(sent: object) -> float | None:
     return None
 
 
+def mac_of(text: str) -> str:
+    """A MAC address in its usual spelling; "" where a text is none.
+
+    >>> mac_of("a4c1388fc8a7"), mac_of("A4-C1-38-8F-C8-A7"), mac_of("X")
+    ('A4:C1:38:8F:C8:A7', 'A4:C1:38:8F:C8:A7', '')
+    """
+    return ":".join(re.findall("..", re.sub("[:-]", "", text).upper())) if _MAC(text) else ""
+
+
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}").fullmatch
 _SHOWN = 40  # characters of a payload in a message, and of the longest number
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)", re.ASCII)
 _A_DAY = 10  # characters of a date, which is no instant

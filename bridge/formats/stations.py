@@ -5,7 +5,6 @@ I/O, no clock.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -16,9 +15,8 @@ from bridge.formats import plain
 from bridge.formats.format import Format
 from bridge.formats.general import identity, measured, value_named
 from bridge.formats.sample import MAX_ITEMS, MAX_TEXT, Decoded, Sample
-from bridge.formats.scalars import instant, number, parse_json, place
+from bridge.formats.scalars import instant, mac_of, number, parse_json, place
 from bridge.formats.shape import Shape, format_of
-from bridge.formats.tasmota import mac_of
 
 # Ecowitt's protocol, which Ambient and others share: keys in small letters, # for a number in
 # them, and their channels, by unit. https://doc.ecowitt.net, https://ambientweather.docs.apiary.io
@@ -161,15 +159,9 @@ _AIRGRADIENT = Shape(
 )
 
 
-def _has(*keys: str) -> Callable[[bytes], bool]:
-    """Whether a payload is an object that these keys stand in."""
-    quoted = [f'"{key}"'.encode() for key in keys]
-    return lambda payload: payload.lstrip()[:1] == b"{" and all(key in payload for key in quoted)
-
-
 def _airgradient(*keys: str) -> Format:
     why = f"the payload has {' and '.join(keys)}, as AirGradient sends them"
-    shape = replace(_AIRGRADIENT, why=why, topics=("#",), looks=_has(*keys), marks=frozenset(keys))
+    shape = replace(_AIRGRADIENT, why=why, topics=("#",), marks=frozenset(keys))
     return format_of(shape)
 
 
@@ -272,7 +264,7 @@ def _form(payload: bytes) -> bool:
 
 def _ecowitt(*keys: str) -> Format:
     why = f"the payload has {' and '.join(keys)}, as Ecowitt's protocol has them"
-    return Format("ecowitt", why, _station, shape=_has(*keys), marks=frozenset(keys))
+    return Format("ecowitt", why, _station, marks=frozenset(keys))
 
 
 _NO_OBJECT: frozenset[str] = frozenset()
@@ -294,7 +286,7 @@ FORMATS: tuple[Format, ...] = (
         "hackair",
         "the payload has a reading of hackAIR",
         _hackair,
-        shape=lambda payload: b"_AirPollutantValue" in payload and _has("reading")(payload),
+        shape=lambda payload: b"_AirPollutantValue" in payload,
         marks=frozenset({"reading"}),
     ),
     Format(
@@ -308,7 +300,6 @@ FORMATS: tuple[Format, ...] = (
         "sensor_community",
         "the payload has sensordatavalues",
         _community,
-        shape=_has("sensordatavalues"),
         marks=frozenset({"sensordatavalues"}),
     ),
 )

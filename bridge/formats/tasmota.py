@@ -15,7 +15,7 @@ from bridge.formats import plain
 from bridge.formats.format import Format
 from bridge.formats.general import identity, measured, samples_of
 from bridge.formats.sample import Decoded, Field, Nothing, Sample, State
-from bridge.formats.scalars import describe, parse_json
+from bridge.formats.scalars import describe, mac_of, parse_json
 from bridge.formats.shape import CLEARED
 
 _COMMAND = Nothing("a command measures nothing")
@@ -74,7 +74,6 @@ _PREFIXES = ("tele", "stat", "cmnd")
 _INDEX = re.compile(r"[_-]?\d+\Z")  # of one of several sensors of a kind
 _RAW = re.compile(r"[0-9A-Fa-f]{4}[/!<?][0-9A-Fa-f]{2,4}").fullmatch  # of a Zigbee cluster
 _HEX = re.compile(r"0x[0-9A-Fa-f]+|").fullmatch
-_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}").fullmatch
 _POWER = re.compile(r"POWER\d{0,2}").fullmatch
 _WORD = re.compile(rb"[A-Za-z][A-Za-z0-9_ -]{0,31}").fullmatch
 _MARK = re.compile(
@@ -220,15 +219,6 @@ def _owners(device: str, tree: dict[str, Any]) -> Iterator[tuple[str, _Owner]]:
         mac = mac_of(identity(sent))
         if mac:
             yield _part(key), _Owner(mac, 1)
-
-
-def mac_of(text: str) -> str:
-    """A MAC address in its usual spelling; "" where a text is none.
-
-    >>> mac_of("a4c1388fc8a7"), mac_of("A4-C1-38-8F-C8-A7"), mac_of("X")
-    ('A4:C1:38:8F:C8:A7', 'A4:C1:38:8F:C8:A7', '')
-    """
-    return ":".join(re.findall("..", re.sub("[:-]", "", text).upper())) if _MAC(text) else ""
 
 
 def _part(key: str) -> str:

@@ -248,10 +248,9 @@ def test_the_examples_of_the_other_tests_are_read_alike(taken: Taken) -> None:
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared is not here")
-def test_the_corpus_is_read_alike(taken: Taken) -> None:
+def test_the_corpus_is_read_alike() -> None:
     for file in sorted(CORPUS.glob("*.jsonl")):
         for line in file.read_text("utf-8").splitlines():
             item = json.loads(line)
             payload = base64.b64decode(item["payload_b64"])
             both_ways_agree(laws.message(item["topic"], payload))
-    assert taken.count > 20
