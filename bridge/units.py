@@ -23,6 +23,7 @@ _WORDS_TOO = frozenset(ORDINARY.split())
 _QUALIFIABLE = frozenset(BEHIND.split())
 _QUALIFIERS = frozenset(QUALIFIERS.split())
 _PARTS = frozenset(PARTS.split())
+_OTHERS = frozenset({"color", "colour"})  # with them a temperature is none of a thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,8 @@ def _named(key: str) -> Quantity | None:
     if numbered:
         return _named(numbered[1])
     words = name.split("_")
+    if words[0] in _OTHERS:
+        return None
     for cut in range(1, min(len(words), 6)):
         last = _NAMES.get("".join(words[cut:]))
         if last and last.channel in _QUALIFIABLE:

@@ -89,6 +89,8 @@ NAMED = [
     ("port_C", "port_c", ""),
     ("current_page", "current_page", ""),
     ("power_factor", "power_factor", ""),
+    ("color_temp", "color_temp", ""),
+    ("a_pf", "a_pf", ""),
     ("fan_speed", "fan_speed", ""),
     ("max_day", "max_day", ""),
     ("pressure", "pressure", ""),
