@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 from bridge.errors import Malformed
 from bridge.formats.format import Format
-from bridge.formats.sample import MAX_BYTES, MAX_ITEMS, MAX_TEXT, Decoded, Field, Sample, State
+from bridge.formats.sample import (
+    MAX_BYTES,
+    MAX_CHANNELS,
+    MAX_ITEMS,
+    MAX_TEXT,
+    Decoded,
+    Field,
+    Sample,
+    State,
+)
 from bridge.formats.scalars import describe, instant
 
 _DEVICES = (
@@ -165,8 +174,8 @@ def _begun(measurement: str, tags: dict[str, str]) -> tuple[Sample, tuple[str, s
 
 def _fields(scan: _Scanner, sample: Sample, prefix: tuple[str, str]) -> None:
     while True:
-        if len(sample.fields) + len(sample.states) > MAX_ITEMS:
-            raise scan.wrong(f"at most {MAX_ITEMS} fields", "more")
+        if len(sample.fields) + len(sample.states) > MAX_CHANNELS:
+            raise scan.wrong(f"at most {MAX_CHANNELS} fields", "more")
         key = scan.word("=, ")
         if not key or not scan.take("="):
             raise scan.wrong("field=value", scan.line[scan.at :] or "nothing")

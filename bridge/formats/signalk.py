@@ -122,6 +122,7 @@ class _Delta:
 
     def update(self, index: int, update: dict[str, Any]) -> None:
         """The values of one source at one time."""
+        self._spend(4)  # an object costs more than a value
         told = update.get("source")
         before = told.get("timestamp") if isinstance(told, dict) else None  # in old versions
         time = instant(update.get("timestamp", before))
@@ -160,8 +161,8 @@ class _Delta:
         self._paths.add(own)
         return own
 
-    def _spend(self) -> None:
-        self._items += 1
+    def _spend(self, items: int = 1) -> None:
+        self._items += items
         if self._items > MAX_ITEMS:
             raise Malformed("updates", f"at most {MAX_ITEMS} values", "more")
 
