@@ -6,7 +6,6 @@ are those of RFC 8428 section 12.1 and of RFC 8798. ``lat`` and ``lon`` of one t
 """
 
 import math
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +14,6 @@ from bridge.errors import Malformed
 from bridge.formats.binary import load_cbor
 from bridge.formats.format import Format
 from bridge.formats.sample import (
-    MAX_BYTES,
     MAX_ITEMS,
     MAX_TEXT,
     Decoded,
@@ -48,10 +46,7 @@ _LABELS = {
 _VALUES = frozenset({"v", "vs", "vb", "vd", "s"})
 _KNOWN = frozenset(_LABELS.values())
 _OTHERWISE = {"C": "coulomb", "F": "farad", "H": "henry"}  # units that people mean other things by
-_LOCAL = re.compile(r"(.*?[^:/.-])[:/](?=[^:/]*\Z)|", re.DOTALL)
-_LOOKS = re.compile(
-    rb"\s*\[\s*\{(?=[^}]{0,600}?\"(?:bn|n|bt|bu|bv|v|vs|vb|vd|u)\"\s*:)(?:[^{}]|\{[^{}]*\})*\}"
-).match
+_HEAD, _SOME = 1000, (b'"bn"', b'"bt"', b'"bu"', b'"n"')  # bytes in which one of them stands
 _EMPTY = Nothing("a pack without a value")
 
 
@@ -175,24 +170,23 @@ def _text(at: int, key: str, sent: object) -> str:
 
 
 def _looks_json(payload: bytes) -> bool:
-    return payload.lstrip()[:1] == b"[" and _first(payload)
-
-
-def _first(payload: bytes) -> bool:
     """Whether the first record has the fields of SenML and of nothing else."""
-    if len(payload) > MAX_BYTES or not _LOOKS(payload):
+    head = payload[:_HEAD]
+    if head.lstrip()[:1] != b"[" or not any(key in head for key in _SOME):
         return False
     try:
         pack = parse_json(payload)
     except Malformed:
         return False
-    head = pack[0] if isinstance(pack, list) and pack and isinstance(pack[0], dict) else {}
-    marks = head.keys() & {"bn", "bt", "bu", "bv"} or ("n" in head and head.keys() & _VALUES)
-    return bool(marks) and head.keys() - _KNOWN <= {k for k in head if k.endswith("_")}
+    first = pack[0] if isinstance(pack, list) and pack and isinstance(pack[0], dict) else {}
+    if "bn" in first:  # other fields are to be ignored (RFC 8428, 4.4)
+        return True
+    marks = first.keys() & {"bt", "bu", "bv"} or ("n" in first and first.keys() & _VALUES)
+    return bool(marks) and all(key in _KNOWN or key.endswith("_") for key in first)
 
 
 def _looks_cbor(payload: bytes) -> bool:
-    if not payload or payload[0] not in range(0x81, 0xA0) or payload.count(b"\xa0") < 0:
+    if not payload or payload[0] not in range(0x81, 0xA0):
         return False
     try:
         pack = load_cbor(payload)
