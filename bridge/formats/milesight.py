@@ -1,192 +1,246 @@
 """Milesight: the bytes of their LoRaWAN sensors, triplets of channel, type and value.
 
-https://github.com/Milesight-IoT/SensorDecoders documents them by model. A table says what channel
-and type mean; some models mean something else by them, and the topic names the model. No I/O.
+A table says what channel and type mean (`bridge.formats.milesight_table`); some models mean
+something else by them, and a level of the topic names the model. Stored values have the time at
+which they were measured; all others are of now. No I/O, no clock.
 """
 
+import math
 import re
+import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.errors import Malformed
 from bridge.formats.format import Format
-from bridge.formats.sample import Decoded, Field, Nothing, Sample
-from bridge.formats.scalars import describe, place
+from bridge.formats.general import measured
+from bridge.formats.milesight_table import EVERY, MODELS
+from bridge.formats.sample import Decoded, Field, Nothing, Sample, State
+from bridge.formats.scalars import describe, instant, place
 
-_HEX = re.compile(rb"\s*(?:[0-9A-Fa-f]{2}\s?){3,}\s*").fullmatch
 LONGEST = 512  # bytes of a LoRaWAN payload and more
+_HEX = re.compile(rb"\s*(?:[0-9A-Fa-f]{2}\s?){3,2000}\s*").fullmatch
+_NO_TEXT = re.compile(rb"\A\xff|[\0-\x08\x0b\x0c\x0e-\x1f]").search
+_READ = re.compile(r"([a-z])(\d)(?:/(\d+))?").fullmatch
+_MARKS = {"time": 4, "i": 1, "?": 1, "&": 0}  # in the table, and how many bytes they stand for
+_STORED = (b"\x20\xce", b"\x21\xce")  # values of an earlier time
+_BY_SIZE = b"\xff\x19"  # a register of Modbus: channel, bytes, type
+_BY_BITS = b"\xff\x0e"  # the same: channel, bytes and type in one byte
+_REAL = {5, 7}  # types of registers
+_PARTLY = {8: 0, 10: 0, 9: 2, 11: 2}  # two of their four bytes count
+_SMOKE = "gs524n"  # has no triplets
+_SMOKE_BYTES = 6
+_MISSING = 0xFFFD  # and above: codes of errors
+_NOTHING = Nothing("nothing in these bytes is a measurement")
 
 
-class _Value(NamedTuple):
-    """A number of one triplet."""
+class _Part(NamedTuple):
+    """One number of a triplet, least significant byte first."""
 
     name: str
-    unit: str = ""
-    size: int = 1  # bytes, little-endian
-    scale: float = 1
-    signed: bool = False
-    shift: int = 0  # bits at the end that mean something else
+    unit: str
+    kind: str
+    size: int  # bytes
+    per: int = 1
+    words: tuple[str, ...] = ()  # what its values are called
 
 
-_T = _Value("temperature", "Cel", 2, 0.1, True)
-_H = _Value("humidity", "%", 1, 0.5)
-_TABLE: dict[tuple[int, int], tuple[_Value, ...]] = {
-    (0x01, 0x75): (_Value("battery", "%"),),
-    (0x03, 0x67): (_T,),
-    (0x04, 0x68): (_H,),
-    (0x04, 0x67): (_Value("temperature", "Cel", 2, 0.1, True),),
-    (0x09, 0x67): (_T,),
-    (0x0A, 0x68): (_H,),
-    (0x04, 0xCA): (_Value("moisture", "%", 2, 0.01),),
-    (0x05, 0x7F): (_Value("conductivity", "uS/cm", 2),),
-    (0x04, 0x7F): (_Value("conductivity", "uS/cm", 2),),
-    (0x05, 0x6A): (_Value("activity", "", 2),),
-    (0x06, 0x65): (
-        _Value("illuminance", "lx", 2),
-        _Value("infrared_and_visible", "", 2),
-        _Value("infrared", "", 2),
-    ),
-    (0x06, 0xCB): (_Value("light_level"),),
-    (0x07, 0x7D): (_Value("co2", "ppm", 2),),
-    (0x05, 0x7D): (_Value("co2", "ppm", 2),),
-    (0x08, 0x7D): (_Value("tvoc", "", 2),),
-    (0x08, 0xE6): (_Value("tvoc", "ug/m3", 2),),
-    (0x09, 0x73): (_Value("pressure", "hPa", 2, 0.1),),
-    (0x06, 0x73): (_Value("pressure", "hPa", 2, 0.1),),
-    (0x0A, 0x7D): (_Value("formaldehyde", "mg/m3", 2, 0.01),),
-    (0x0B, 0x7D): (_Value("pm2_5", "ug/m3", 2),),
-    (0x0C, 0x7D): (_Value("pm10", "ug/m3", 2),),
-    (0x0D, 0x7D): (_Value("o3", "ppm", 2, 0.01),),
-    (0x0E, 0x01): (_Value("beep"),),
-    (0x05, 0x00): (_Value("occupancy"),),
-    (0x06, 0x00): (_Value("magnet"),),
-    (0x03, 0x00): (_Value("state"),),
-    (0x04, 0x00): (_Value("tamper"),),
-    (0x03, 0x82): (_Value("distance", "mm", 2),),
-    (0x04, 0x82): (_Value("distance", "mm", 2),),
-    (0x03, 0xED): (_Value("liquid"),),
-    (0x03, 0x7B): (_Value("depth", "cm", 2),),
-    (0x03, 0x77): (_Value("depth", "cm", 2),),
-    (0x03, 0xD4): (
-        _Value("angle_x", "deg", 2, 0.01, True, 1),
-        _Value("angle_y", "deg", 2, 0.01, True, 1),
-        _Value("angle_z", "deg", 2, 0.01, True, 1),
-    ),
-    (0x04, 0x88): (
-        _Value("longitude", "deg", 4, 1e-6, True),
-        _Value("latitude", "deg", 4, 1e-6, True),
-        _Value("motion"),
-    ),
-    (0x06, 0x88): (
-        _Value("longitude", "deg", 4, 1e-6, True),
-        _Value("latitude", "deg", 4, 1e-6, True),
-        _Value("geofence"),
-    ),
-    (0x05, 0xC8): (_Value("pulses", "", 4),),
-    (0x06, 0xE1): (
-        _Value("water_conv", "", 2, 0.1),
-        _Value("pulse_conv", "", 2, 0.1),
-        _Value("water", "", 4),
-    ),
-    (0x03, 0x74): (_Value("voltage", "V", 2, 0.1),),
-    (0x04, 0x80): (_Value("power", "W", 4),),
-    (0x05, 0x81): (_Value("power_factor", "%"),),
-    (0x06, 0x83): (_Value("energy", "Wh", 4),),
-    (0x07, 0xC9): (_Value("current", "mA", 2),),
-    (0x03, 0x97): (_Value("total_current", "Ah", 4, 0.01),),
-    (0x04, 0x98): (_Value("current", "A", 2, 0.01),),
-}
-_MODELS: dict[str, dict[tuple[int, int], tuple[_Value, ...]]] = {
-    "at101": {(0x05, 0x00): (_Value("device_position"),)},
-    "em400": {(0x05, 0x00): (_Value("device_position"),)},
-    "em300-di": {(0x05, 0xC8): (_Value("pulses", "", 4),)},
-    "em300-sld": {(0x05, 0x00): (_Value("leakage"),)},
-    "em300-zld": {(0x05, 0x00): (_Value("leakage"),)},
-    "ws50": {(0x08, 0x29): (_Value("switches"),)},
-    "am3": {(0x08, 0x7D): (_Value("tvoc", "", 2, 0.01),)},
-}
-_TEXTS = {
-    (0xFF, 0x16): ("serial", 8),
-    (0xFF, 0x09): ("hardware", 2),
-    (0xFF, 0x0A): ("firmware", 2),
-    (0xFF, 0x01): ("protocol", 1),
-    (0xFF, 0x0B): ("power_on", 1),
-    (0xFF, 0x0F): ("class", 1),
-    (0xFF, 0xFF): ("tsl", 2),
-    (0xFF, 0xFE): ("reset", 1),
-}
+_Layout = tuple[_Part, ...]
+_Pieces = list[tuple[str, _Part, bytes]]
 
 
 def decode(topic: str, payload: bytes) -> Decoded:
-    """One sample; after a triplet that is not known the rest cannot be read."""
+    """What is measured now, and a sample for each stored time."""
     data = bytes.fromhex(payload.decode()) if _HEX(payload) else payload
     if len(data) > LONGEST:
         raise Malformed("payload", f"at most {LONGEST} bytes", f"{len(data)} bytes")
-    tables = [table for model, table in _MODELS.items() if _of(model, topic)]
-    sample, at = Sample(), 0
-    while at + 2 <= len(data):
-        key = (data[at], data[at + 1])
-        if key in _TEXTS:
-            name, size = _TEXTS[key]
-            sample.notes.append((f"byte {at}", f"the {name} of the device"))
-            at += 2 + size
-            continue
-        values = next((t[key] for t in tables if key in t), _TABLE.get(key))
-        if values is None or at + 2 + sum(v.size for v in values) > len(data):
+    levels = [level.lower().replace("_", "-") for level in topic.split("/")]
+    if _SMOKE in levels:
+        return _smoke(data)
+    table = _table(tuple([m for m, _ in _MODELS if any(n.startswith(m) for n in levels)]))
+    samples, end = _read(table, data)
+    found = measured(samples)
+    if isinstance(found, Nothing):
+        if end < len(data):
+            raise Malformed(f"byte {end}", "channel and type of Milesight", describe(data[end:]))
+        return Nothing(_NOTHING.reason, found.notes)
+    return found
+
+
+def _read(table: dict[bytes, _Layout], data: bytes) -> tuple[list[Sample], int]:
+    """The samples, that of now first, and where reading ended."""
+    now, at = Sample(), 0
+    samples = [now]
+    while at < len(data):
+        cut = _triplet(table, data, at)
+        if cut is None:
+            now.notes.append((f"byte {at}", "not known: from here on nothing is read"))
             break
-        at = _take(sample, data, at + 2, values)
-    if at < len(data):
-        if not sample.fields:
-            raise Malformed(
-                f"byte {at}", "a channel and a type of Milesight", describe(data[at : at + 8])
-            )
-        sample.notes.append((f"byte {at}", "not known: the rest is not read"))
-    _settle(sample)
-    return (
-        [sample]
-        if sample.fields or sample.position
-        else Nothing("no measurement in these triplets")
+        stored = data[at : at + 2] in _STORED
+        sample = Sample() if stored else now
+        _keep(sample, at, cut[0])
+        if stored and sample.time is None:
+            now.notes.append((f"byte {at}", "stored without an absolute time"))
+        elif stored:
+            samples.append(sample)
+        at = cut[1]
+    return samples, at
+
+
+def _triplet(table: dict[bytes, _Layout], data: bytes, at: int) -> tuple[_Pieces, int] | None:
+    """The numbers of a triplet, and where the next one begins; None of what cannot be read."""
+    key = data[at : at + 2]
+    if key in (_BY_SIZE, _BY_BITS):
+        return _register(data, at + 2, key == _BY_SIZE)
+    return _cut(table[key], data, at + 2) if key in table else None
+
+
+def _cut(layout: _Layout, data: bytes, at: int) -> tuple[_Pieces, int] | None:
+    pieces: _Pieces = []
+    region, more = 0, True
+    for part in layout:
+        raw = data[at : at + part.size]
+        if part.kind == "&" and not more:
+            break
+        if len(raw) < part.size:
+            return None
+        at += part.size
+        if part.kind == "i":
+            region = raw[0]
+        elif part.kind == "?":
+            more = raw[0] != 0
+        elif part.kind not in ("_", "&"):
+            pieces.append((part.name.format(region), part, raw))
+    return pieces, at
+
+
+def _register(data: bytes, at: int, by_size: bool) -> tuple[_Pieces, int] | None:
+    """A register of Modbus that a controller read."""
+    head = data[at : at + (3 if by_size else 2)]
+    if len(head) < (3 if by_size else 2):
+        return None
+    size, kind = (head[1], head[2]) if by_size else (head[1] >> 3, head[1] & 7)
+    raw = data[at + len(head) : at + len(head) + size]
+    if len(raw) < size or size not in (1, 2, 4):
+        return None
+    sort, end = kind & 0x7F, at + len(head) + size
+    if by_size and sort in _PARTLY and size == 4:  # noqa: PLR2004
+        raw = raw[_PARTLY[sort] : _PARTLY[sort] + 2]
+    read = "f" if sort in _REAL and size == 4 else "s" if kind & 0x80 else "p"  # noqa: PLR2004
+    name = f"modbus_{head[0] + 1 if by_size else head[0] - 6}"
+    return [(name, _Part(name, "", read, len(raw)), raw)], end
+
+
+def _keep(sample: Sample, at: int, pieces: _Pieces) -> None:
+    """Take the numbers of a triplet."""
+    spot: dict[str, float | None] = {}
+    for name, part, raw in pieces:
+        if part.kind == "time":
+            sample.time = instant(int.from_bytes(raw, "little"))
+        elif part.kind == "d":
+            spot[name] = _value(part, raw)
+        else:
+            for one, bit in [(f"{name}_{n + 1}", n) for n in range(part.per * (part.kind == "x"))]:
+                sample.number(Field(f"byte {at}.{one}", one), raw[0] >> bit & 1)
+            if part.kind != "x":
+                _number(sample, Field(f"byte {at}.{name}", name, part.unit), part, raw)
+    if spot:
+        sample.position = place(spot["latitude"], spot["longitude"])
+    note = "the position" if sample.position else "no position on Earth"
+    if spot or not pieces:
+        sample.notes.append((f"byte {at}", note if spot else "no measurement"))
+
+
+def _number(sample: Sample, field: Field, part: _Part, raw: bytes) -> None:
+    value = _value(part, raw)
+    if value is None:
+        sample.notes.append((field.path, "not measured, says the device"))
+    elif any(field.name == one.name for one in sample.fields):
+        sample.notes.append((field.path, "the same again"))
+    elif not part.words:
+        sample.number(field, value)
+    elif value < len(part.words) and part.words[int(value)]:
+        sample.states.append(State(field.path, field.name, part.words[int(value)]))
+    else:
+        sample.notes.append((field.path, f"the code {value} is not known"))
+
+
+def _value(part: _Part, raw: bytes) -> float | None:
+    if part.kind in ("f", "h"):
+        (real,) = struct.unpack("<e" if part.kind == "h" else "<f", raw)
+        return real if math.isfinite(real) else None
+    sent = int.from_bytes(raw, "little", signed=part.kind not in ("u", "p"))
+    missing = (
+        (part.kind == "u" and part.size == 2 and sent >= _MISSING)  # noqa: PLR2004
+        or (part.kind == "e" and sent in (-1, -3))
+        or (part.kind == "d" and sent == -1)
     )
+    if missing:
+        return None
+    if part.kind == "a":
+        sent >>= 1
+    return sent / part.per if part.per > 1 else sent
 
 
-def _take(sample: Sample, data: bytes, at: int, values: tuple[_Value, ...]) -> int:
-    for value in values:
-        sent = int.from_bytes(data[at : at + value.size], "little", signed=value.signed)
-        sent >>= value.shift
-        path = (
-            value.name if all(f.path != value.name for f in sample.fields) else f"{value.name}_{at}"
-        )
-        if not (
-            value.size > 1
-            and sent in (-1, 0xFFFF, 0xFFFFFFFF)
-            and value.name in ("temperature", "distance")
-        ):
-            sample.number(Field(path, path, value.unit), round(sent * value.scale, 6))
-        at += value.size
-    return at
+def _smoke(data: bytes) -> Decoded:
+    if len(data) != _SMOKE_BYTES or sum(data) & 0xFF:
+        raise Malformed("payload", "six bytes that add up to 0 (mod 256)", describe(data))
+    samples = [Sample()]
+    cut = _cut(_SMOKE_LAYOUT, data, 0)
+    _keep(samples[0], 0, cut[0] if cut else [])
+    return samples
 
 
-def _settle(sample: Sample) -> None:
-    """Latitude and longitude are the position."""
-    spots = {f.name: v for f, v in zip(sample.fields, sample.values, strict=True)}
-    if "latitude" in spots and "longitude" in spots:
-        sample.position = place(spots["latitude"], spots["longitude"])
-        kept = [
-            (f, v)
-            for f, v in zip(sample.fields, sample.values, strict=True)
-            if f.name not in ("latitude", "longitude")
-        ]
-        sample.fields, sample.values = [f for f, _ in kept], [v for _, v in kept]
-        sample.notes.append(
-            ("latitude, longitude", "the position" if sample.position else "no position on Earth")
-        )
+def _layout(text: str) -> _Layout:
+    return tuple([_part(one) for one in text.split()])
 
 
-def _of(model: str, topic: str) -> bool:
-    return any(level.lower().startswith(model) for level in topic.split("/"))
+def _part(text: str) -> _Part:
+    if text in _MARKS:
+        return _Part(text, "", text, _MARKS[text])
+    if text.startswith("_"):
+        return _Part("", "", "_", int(text[1:]))
+    head, _, read = text.rpartition(":")
+    named, _, unit = head.partition(":")
+    name, _, words = named.partition("=")
+    found = _READ(read)
+    kind, size, per = found.groups() if found else ("_", "0", "")
+    if kind == "x":
+        return _Part(name, "", kind, 1, int(size))
+    return _Part(name, unit, kind, int(size), int(per or 1), tuple(words.split("|") * bool(words)))
 
 
-def _looks(payload: bytes) -> bool:
-    return len(payload) > 2 and payload[:1] not in (b"{", b"[", b'"')  # noqa: PLR2004
+def _lines(text: str) -> dict[bytes, _Layout]:
+    return {bytes.fromhex(line[:5]): _layout(line[6:]) for line in text.strip().splitlines()}
+
+
+_EVERY = _lines(EVERY)
+_MODELS = tuple(
+    [
+        (model, _lines(lines))
+        for model, _, lines in [one.partition("]\n") for one in MODELS.strip()[1:].split("\n[")]
+    ]
+)
+_SMOKE_LAYOUT = _layout("_2 battery:%:u1 concentration:%:u1 temperature:Cel:s1 _1")
+_KEYS = frozenset(_EVERY).union((_BY_SIZE, _BY_BITS), *[lines for _, lines in _MODELS])
+
+
+@lru_cache(maxsize=256)
+def _table(models: tuple[str, ...]) -> dict[bytes, _Layout]:
+    """What channel and type mean to a model."""
+    table = dict(_EVERY)
+    for model, lines in _MODELS:
+        if model in models:
+            table |= lines
+    return table
+
+
+def _looks(payload: bytes) -> object:
+    if payload[:1] in (b"{", b"["):
+        return False
+    if _HEX(payload):
+        return bytes.fromhex(payload.decode())[:2] in _KEYS
+    return payload[:2] in _KEYS or _NO_TEXT(payload)
 
 
 FORMATS: tuple[Format, ...] = (
