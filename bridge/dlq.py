@@ -100,7 +100,7 @@ def told(settings: Settings, one: Found) -> Iterator[str]:
     if why := _kept(letter, None):
         yield f"  not tried: {why}"
         return
-    explained = Normaliser(settings.route).explain(letters.message(letter))
+    explained = _normaliser(settings).explain(letters.message(letter))
     yield from (f"  {letters.plain(line)}" for line in check.lines(explained))
 
 
@@ -112,8 +112,15 @@ def structured(settings: Settings, one: Found) -> dict[str, Any]:
     told["payload_b64"] = base64.b64encode(letter.payload).decode()
     if why := _kept(letter, None):
         return told | {"today": {"outcome": "not tried", "reason": why}}
-    explained = Normaliser(settings.route).explain(letters.message(letter))
+    explained = _normaliser(settings).explain(letters.message(letter))
     return told | {"today": check.structured(explained)}
+
+
+def _normaliser(settings: Settings) -> Normaliser:
+    """One that knows the births of Sparkplug nodes, as `Replay` does."""
+    normaliser = Normaliser(settings.route)
+    restore(settings.kafka, normaliser.session)
+    return normaliser
 
 
 @dataclass(slots=True)
@@ -172,17 +179,13 @@ class Replay:
     def __init__(self, settings: Settings, producer: Producer | None, choice: Choice) -> None:
         self.account = Account()
         self._topics = Topics(settings.kafka.prefix)
-        self._normalise = Normaliser(settings.route)
+        self._normalise = _normaliser(settings)
         self._encode = encoder(settings).encode if producer else None
         self._producer = producer
         self._choice = choice
         self._sendings: list[Sending] = []
         self._unconfirmed = 0  # records
         self._bytes = 0
-
-    def know_births(self, settings: Settings) -> None:
-        """What Sparkplug nodes have said of themselves since their data became letters."""
-        restore(settings.kafka, self._normalise.session)
 
     def take(self, one: Found) -> None:
         """Send what one letter becomes today."""
@@ -278,7 +281,6 @@ def replay(
 def _run(
     work: Replay, settings: Settings, choice: Choice, progress: Callable[[int, int], None]
 ) -> Account:
-    work.know_births(settings)
     for batch in chosen(settings.kafka, choice):
         for one in batch.found:
             work.take(one)

@@ -4,6 +4,7 @@ What the births mean stands in `bridge.formats.sparkplug`; here is what is kept 
 and what goes back over MQTT: requests for a birth, and STATE (Sparkplug 3.0, 6.4.27).
 """
 
+import logging
 from collections.abc import Callable
 
 import orjson
@@ -15,7 +16,9 @@ from bridge.formats.sparkplug import Session
 from bridge.kafka import Consumer, partitions
 from bridge.mqtt_words import Announcement, Said
 from bridge.records import Row
-from bridge.settings import Ingest, Kafka
+from bridge.settings import Ingest, Kafka, Settings
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = "spBv1.0/"
 CONNECT_S = 4.0
@@ -92,6 +95,19 @@ def restore(kafka: Kafka, session: Session) -> int:
             except Malformed:  # somebody else's record: nothing is learned from it
                 continue
     return count
+
+
+def follow(settings: Settings, host: Host, told: Announcement | None) -> None:
+    """Say STATE from now on, and know every birth that was kept.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    host.announcement = told
+    if settings.ingest.sparkplug and settings.mqtt.sparkplug_filters():
+        count = restore(settings.kafka, host.session)
+        if count:
+            log.info("births of %d Sparkplug nodes and devices are known", count)
 
 
 def _offline(payload: bytes) -> bool:

@@ -25,13 +25,13 @@ from bridge.contracts import (
     dead_letter,
 )
 from bridge.errors import Malformed, Misconfigured, Unavailable
-from bridge.host import NAMESPACE, Host, announcement, restore, row
+from bridge.host import NAMESPACE, Host, announcement, follow, row
 from bridge.inbox import Batch
 from bridge.inflight import Line, Place
 from bridge.kafka import Producer, Record
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection
-from bridge.mqtt_words import Announcement, taken_over
+from bridge.mqtt_words import taken_over
 from bridge.normalise import Accepted, Ignored, Normaliser
 from bridge.records import Row
 from bridge.runs import Run, Sheaf, Tally
@@ -125,6 +125,14 @@ class Ingest:
             self._send_again()
         self._acknowledge()
         self._say_it_stands()
+        if self._unsaid and self._clock() >= self._say:
+            self.say_rest()
+
+    def say_rest(self) -> None:
+        """How many dead letters the log has not told of."""
+        if self._unsaid:
+            log.warning("%d more dead letters: haltere dlq list shows them", self._unsaid)
+        self._unsaid = 0
 
     def held(self) -> int:
         """Messages that are not acknowledged."""
@@ -294,7 +302,7 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
         mqtt.Connection(settings.mqtt, name, announcement=told) as connection,
     ):
         ingest = Ingest(settings, producer, telemetry, breaker)
-        _follow_sparkplug(settings, ingest.host, told)
+        follow(settings, ingest.host, told)
         session = Session(state, name, connection.where)
         connection.connect(CONNECT_S)
         log.info("%s -> kafka %s", connection.where, settings.kafka.bootstrap_servers)
@@ -316,15 +324,6 @@ def run(settings: Settings, stop: Event, telemetry: Telemetry, leave: Event | No
                 stop.set()
         _drain(ingest)
         log.info("stopped")
-
-
-def _follow_sparkplug(settings: Settings, host: Host, told: Announcement | None) -> None:
-    """Say STATE from now on, and know every birth that was kept."""
-    host.announcement = told
-    if settings.ingest.sparkplug and settings.mqtt.sparkplug_filters():
-        count = restore(settings.kafka, host.session)
-        if count:
-            log.info("births of %d Sparkplug nodes and devices are known", count)
 
 
 def _subscribe(connection: Connection, session: Session, wanted: set[str]) -> None:
@@ -390,5 +389,6 @@ def _drain(ingest: Ingest) -> None:
     deadline = time.monotonic() + DRAIN_S
     while ingest.line and time.monotonic() < deadline:
         ingest.settle(0.05)
+    ingest.say_rest()
     if ingest.line:
         log.warning("%d messages stay unacknowledged: the broker sends them again", ingest.held())

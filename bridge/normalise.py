@@ -29,7 +29,7 @@ from bridge.formats import plain_on, recognise
 from bridge.formats.format import Format
 from bridge.formats.sample import MAX_CHANNELS, MAX_ITEMS, Decoded, Nothing, Sample, merge
 from bridge.formats.sparkplug import Session
-from bridge.plan import measured, planned, words
+from bridge.plan import measured, named, planned, words
 from bridge.routes import Rule, parts, ready, translate
 from bridge.routes import decode as select
 from bridge.settings import Route
@@ -256,8 +256,8 @@ class Normaliser:
             text = f"{sample.values[index]} {plan.units[at]}".strip()
             canonical = plan.canonical[at]
             yield Explained(sent.path, text, plan.channels[at], canonical, value, *where, note)
-        for name, word in words(sample.states, facts.channel):
-            yield Explained(name, word, name, "", word, *where, "a state")
+        for name, state in zip(named(sample.states, facts.channel), sample.states, strict=True):
+            yield Explained(state.path, state.word, name, "", state.word, *where, "a state")
         for path, note in sample.notes:
             yield Explained(path, "", "", "", None, *where, note)
 

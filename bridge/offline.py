@@ -43,6 +43,10 @@ def _line(line: str | bytes, where: str) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise Malformed(where, "a JSON object", f"{line[:40]!r}")
     text = "payload" in item and "payload_b64" not in item
+    if type(item.get("id")) is int:
+        item["id"] = str(item["id"])
+    if "payload" not in item and "payload_b64" not in item:
+        raise Malformed(where, "payload (text) or payload_b64", "neither")
     for key in ("id", "topic", "payload" if text else "payload_b64"):
         if not isinstance(item.get(key), str):
             received = repr(item[key])[:40] if key in item else "nothing"
@@ -62,6 +66,8 @@ def _rows(reading: Reading) -> Iterator[dict[str, Any]]:
     stated = not reading.quality & Quality.TIME_ESTIMATED
     spot = reading.position
     common = {
+        "device": reading.device,
+        "quality": reading.quality,
         "time": iso(reading.time) if stated else None,
         "lat": spot.lat if spot else None,
         "lon": spot.lon if spot else None,

@@ -83,9 +83,13 @@ def measured(plan: Plan, sent: list[float]) -> tuple[tuple[float, ...], int]:
 
 
 def words(states: list[State], topic_channel: str) -> list[tuple[str, str]]:
+    return sorted(zip(named(states, topic_channel), [s.word for s in states], strict=True))
+
+
+def named(states: list[State], topic_channel: str) -> list[str]:
+    """What each of them is called."""
     key = tuple([(s.path, s.name or topic_channel) for s in states])
-    names = _state_names(key) if len(key) <= CACHED else _state_names.__wrapped__(key)
-    return sorted(zip(names, [s.word for s in states], strict=True))
+    return _state_names(key) if len(key) <= CACHED else _state_names.__wrapped__(key)
 
 
 @lru_cache(maxsize=2048)

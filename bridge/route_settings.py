@@ -25,6 +25,12 @@ class Channel(Section):
     offset: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     ignore: bool = False  # it is no measurement
 
+    @model_validator(mode="after")
+    def _keeps_the_value(self) -> Self:
+        if self.scale == 0:
+            raise Misconfigured("route.channels.scale", "a factor other than 0", "0")
+        return self
+
 
 class Route(Section):
     """Topics that name site, class and device by their parts: ``plant/{site}/{device}/+``."""

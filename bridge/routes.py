@@ -18,8 +18,10 @@ from bridge.formats.general import measured, samples_of
 from bridge.formats.sample import Decoded, Field, Nothing, Sample, State
 from bridge.formats.scalars import parse_json
 from bridge.route_settings import Channel, Route
+from bridge.units import meaning, snake
 
 MEANT = frozenset({"site", "device", "class"})  # parts of a topic that mean something by themselves
+_PART = re.compile(r"\{(\w+)\}")
 NOTHING = Nothing("route.select finds nothing in it")
 
 
@@ -52,12 +54,18 @@ def ready(route: Route) -> Rule:
     Raises:
         Misconfigured: its topic, its format or its expression cannot be.
     """
-    wanted = {name for name in re.findall(r"\{(\w+)\}", route.device)}
+    wanted = set(_PART.findall(route.device))
+    missing = sorted(wanted - set(_PART.findall(route.topic)))
+    if missing or set(_PART.sub("", route.device)) & set("{}"):
+        raise Misconfigured(
+            "route.device",
+            f"parts that the topic {route.topic} names",
+            f"{{{missing[0]}}}" if missing else route.device,
+            _nearest(missing[0], _PART.findall(route.topic)) if missing else "",
+        )
     pattern = route_pattern(route.topic, wanted)
-    missing = sorted(wanted - pattern.groupindex.keys())
-    if missing:
-        raise Misconfigured("route.device", "parts that the topic names", f"{{{missing[0]}}}")
-    return Rule(pattern, route, _format(route.format), _expression(route.select))
+    form = _format(route.format or ("json" if route.select else ""))
+    return Rule(pattern, route, form, _expression(route.select))
 
 
 def parts(rule: Rule | None, topic: str) -> Parts:
@@ -112,7 +120,8 @@ def translate(rule: Rule, samples: list[Sample], topic_channel: str) -> None:
 
 def _means(table: dict[str, Channel], one: Field | State, topic_channel: str) -> Channel | None:
     name = one.name or topic_channel
-    for key in (one.path, name, name.rpartition(".")[2]):
+    called = meaning(name, one.unit).channel if isinstance(one, Field) else snake(name)
+    for key in (one.path, name, name.rpartition(".")[2], called):
         if key in table:
             return table[key]
     return None
@@ -122,10 +131,14 @@ def _format(name: str) -> Format | None:
     found = [known for known in FORMATS if known.name == name]
     if name and not found:
         names = sorted({known.name for known in FORMATS})
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        remedy = f"did you mean {close[0]}?" if close else "docs/formats.md has them all"
+        remedy = _nearest(name.lower(), names) or "docs/formats.md has them all"
         raise Misconfigured("route.format", "the name of a format", repr(name), remedy)
     return found[0] if name else None
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def _expression(text: str) -> Any:

@@ -19,6 +19,7 @@ from tests import real
 hypothesis.settings.register_profile("haltere", deadline=None)
 hypothesis.settings.load_profile("haltere")
 
+collect_ignore = ["fuzz/guided.py"]  # needs atheris, which only `make fuzz` installs
 DESK = pytest.StashKey[real.Desk]()
 
 

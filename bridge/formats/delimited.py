@@ -18,6 +18,7 @@ _BETWEEN = re.compile(r"[,;&|\n\t]+|\s+(?=[A-Za-z_]\w*[=:])")
 _NUMBER = r"[-+]?[0-9.][0-9.eE+-]{0,30}"
 _PAIRS = re.compile(rb"\s*[A-Za-z_][\w .%%/()-]{0,63}[=:]\s*%s\D" % _NUMBER.encode())
 _CELLS = re.compile(rb'(?:\A|[,;\t|\n]) ?"?%s"? ?(?:[,;\t|\r\n]|\Z)' % _NUMBER.encode())
+_DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d(?:[T ]|\Z)")
 _DELIMITERS = "\t;,|"
 
 
@@ -55,7 +56,7 @@ def decode_csv(topic: str, payload: bytes) -> Decoded:
 
 def _unnamed(row: list[str]) -> dict[str, object]:
     """Cells without names; the first may be the time."""
-    timed = instant(row[0]) is not None
+    timed = _DATE.match(row[0]) is not None or instant(row[0]) is not None
     cells: dict[str, object] = {"value": row[timed:]}
     return ({"time": row[0]} | cells) if timed else cells
 

@@ -21,7 +21,7 @@ _KEYS = {
     " servertimestamp receivedat receptiontime enqueuedtime",
     "maybe": "t at dt when stamp seen lastseen updated updatedat lastupdate lastupdated modified"
     " tm tsp",  # a time where it is one by its size, else a channel
-    "device": "device deviceid deviceuid devid deveui deviceeui thingid thingname nodeid node"
+    "device": "device dev deviceid deviceuid devid deveui deviceeui thingid thingname nodeid node"
     " nodename sensorid sensoruid stationid stationname vehicleid assetid trackerid clientid"
     " devicename hostname host coreid publisherid serialnumber serialno serial sn imei mmsi vin mac"
     " macaddress uuid uid id entityid addr",

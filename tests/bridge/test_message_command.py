@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import haltere
-from bridge.errors import Malformed, Misconfigured
+from bridge.errors import Misconfigured
 
 CBOR = b"\xa1dtemp\x18\x15"  # {"temp": 21}
 
@@ -63,6 +63,26 @@ def test_a_file_that_is_not_there_and_a_line_that_is_none_are_named(tmp_path: Pa
     with pytest.raises(Misconfigured, match="a file to read"):
         run("normalise", str(tmp_path / "none"))
     file = tmp_path / "messages.jsonl"
-    file.write_text('{"id": "1", "topic": "a"}\n', "utf-8")
-    with pytest.raises(Malformed, match=r"messages\.jsonl:1: payload_b64"):
-        run("normalise", str(file))
+    file.write_text('{"id": 1, "topic": "a"}\n{"id": 2, "topic": "a", "payload": "1"}\n', "utf-8")
+    result = CliRunner().invoke(haltere.app, ["normalise", str(file)])
+    assert result.exit_code == 1
+    assert "messages.jsonl:1: expected payload (text) or payload_b64" in result.stderr
+    assert json.loads(result.stdout)["id"] == "2"
+
+
+REFUSED = [
+    (("", "1"), "TOPIC"),
+    (("plant/#", "1"), "TOPIC"),
+    (("x", "abc", "--hex"), "two hexadecimal digits"),
+    (("x", "ab", "--hex", "--base64"), "one of them"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), REFUSED)
+def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(Misconfigured, match=said):
+        run("explain", *arguments)
+
+
+def test_bytes_that_are_no_text_are_taken_as_they_are() -> None:
+    assert "dead letter" in run("explain", "plant/7", "\udcff\x01")

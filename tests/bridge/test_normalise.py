@@ -225,7 +225,7 @@ def line(**changes: object) -> str:
 
 def test_a_line_becomes_rows() -> None:
     row = {"name": "temperature", "value": 20.0, "unit": "Cel", "time": None}
-    row |= {"lat": None, "lon": None}
+    row |= {"lat": None, "lon": None, "device": "a", "quality": 1}
     assert normalise_line(line(), "line 1", Normaliser(())) == {"id": "m1", "readings": [row]}
 
 
@@ -245,7 +245,8 @@ BAD_LINES = [
     ("{", "line 7: expected a JSON object"),
     ("[]", "line 7: expected a JSON object"),
     (line(topic=None), "line 7: topic: expected a text, received nothing"),
-    (line(id=5), "line 7: id: expected a text, received 5"),
+    (line(id=5.5), "line 7: id: expected a text, received 5.5"),
+    (line(payload_b64=None), "line 7: expected payload (text) or payload_b64, received neither"),
     (line(payload_b64="a"), "line 7: payload_b64: expected base64"),
     (line(payload_b64="é"), "line 7: payload_b64: expected base64"),
 ]

@@ -53,6 +53,20 @@ def test_a_field_is_found_by_its_name_below_too_and_by_the_topic() -> None:
     assert channels(reading(route, "plant/7/vib", b"5")) == {"vib": 0.005}
 
 
+def test_a_field_and_a_word_are_found_by_what_they_would_be_called() -> None:
+    table = {"temperature": {"offset": -1.5}, "sleep_mode": {"name": "mode"}}
+    found = reading({"topic": "#", "channels": table}, "plant/7", {"temp": 21, "SleepMode": "eco"})
+    assert (found.channels, found.values, found.states) == (("temperature",), (19.5,), ("mode",))
+
+
+def test_what_is_selected_is_read_as_json_whatever_the_message_looks_like() -> None:
+    route = {"topic": "tele/#", "select": "ENERGY"}
+    found = reading(
+        route, "tele/plug/SENSOR", {"Time": "x", "ENERGY": {"Power": 5}, "TempUnit": "C"}
+    )
+    assert channels(found) == {"power": 5}
+
+
 def test_a_field_may_be_no_measurement_and_a_word_may_be_called_otherwise() -> None:
     table = {"boot": {"ignore": True}, "m": {"name": "mode"}, "fw": {"ignore": True}}
     route = {"topic": "plant/#", "channels": table}
@@ -95,7 +109,10 @@ def test_what_an_expression_does_not_find_is_ignored_and_what_it_cannot_read_a_d
 
 REFUSED = [
     ({"topic": "a/{line}/#"}, "route.topic"),
-    ({"topic": "a/{device}", "device": "{cell}"}, "route.device"),
+    ({"topic": "a/{device}", "device": "{devce}"}, "route.device.*did you mean device"),
+    ({"topic": "a/{line}", "device": "{line-{line}"}, "route.device"),
+    ({"topic": "a", "channels": {"x": {"scale": 0}}}, "scale"),
+    ({"topic": "a", "format": "JSON"}, "did you mean json"),
     ({"topic": "a", "format": "jsno"}, "did you mean json"),
     ({"topic": "a", "select": "a[", "format": "json"}, "route.select"),
     ({"topic": "a", "select": "a", "format": "plain"}, "route.select"),
@@ -104,7 +121,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("route", "said"), REFUSED, ids=str)
 def test_a_route_that_cannot_be_is_refused(route: dict[str, Any], said: str) -> None:
-    with pytest.raises(Misconfigured, match=said):
+    with pytest.raises((Misconfigured, ValueError), match=said):
         Normaliser((Route.model_validate(route),))
 
 

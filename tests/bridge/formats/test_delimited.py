@@ -42,6 +42,7 @@ READ: list[tuple[bytes, list[tuple[int | None, dict[str, float]]]]] = [
     (b"temp=21.5&ts=1700000000", [(T, {"temperature": 21.5})]),
     (b"21.5,40", [(None, {"value.0": 21.5, "value.1": 40})]),
     (b"1700000000;21.5;on", [(T, {"value.0": 21.5})]),
+    (b"2023-11-14 22:13:20,21.5", [(None, {"value.0": 21.5})]),
     (b"2023-11-14T22:13:20Z,21.5", [(T, {"value.0": 21.5})]),
     (
         b'time;"temp F";hum\n1700000000;70;40\n1700000060;70;41',
