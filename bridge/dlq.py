@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from bridge import check, kafka, letters
 from bridge.contracts import DeadLetter, Stage, Topics
 from bridge.errors import Malformed, Misconfigured, Unavailable
-from bridge.host import restore
+from bridge.host import NAMESPACE, restore
 from bridge.ingest import encoder
 from bridge.kafka import Consumer, Fetched, Producer, Record
 from bridge.letters import Choice, Found, Tally
-from bridge.normalise import Accepted, Ignored, Normaliser
+from bridge.normalise import Accepted, Explanation, Ignored, Normaliser
 from bridge.records import records_of
 from bridge.settings import Kafka, Settings
 
@@ -100,7 +100,7 @@ def told(settings: Settings, one: Found) -> Iterator[str]:
     if why := _kept(letter, None):
         yield f"  not tried: {why}"
         return
-    explained = _normaliser(settings).explain(letters.message(letter))
+    explained = _explained(settings, letter)
     yield from (f"  {letters.plain(line)}" for line in check.lines(explained))
 
 
@@ -112,15 +112,16 @@ def structured(settings: Settings, one: Found) -> dict[str, Any]:
     told["payload_b64"] = base64.b64encode(letter.payload).decode()
     if why := _kept(letter, None):
         return told | {"today": {"outcome": "not tried", "reason": why}}
-    explained = _normaliser(settings).explain(letters.message(letter))
+    explained = _explained(settings, letter)
     return told | {"today": check.structured(explained)}
 
 
-def _normaliser(settings: Settings) -> Normaliser:
-    """One that knows the births of Sparkplug nodes, as `Replay` does."""
+def _explained(settings: Settings, letter: DeadLetter) -> Explanation:
+    """What would become of it today; of Sparkplug data, with the births that are kept."""
     normaliser = Normaliser(settings.route)
-    restore(settings.kafka, normaliser.session)
-    return normaliser
+    if letter.topic.startswith(NAMESPACE):
+        restore(settings.kafka, normaliser.session)
+    return normaliser.explain(letters.message(letter))
 
 
 @dataclass(slots=True)
@@ -179,7 +180,8 @@ class Replay:
     def __init__(self, settings: Settings, producer: Producer | None, choice: Choice) -> None:
         self.account = Account()
         self._topics = Topics(settings.kafka.prefix)
-        self._normalise = _normaliser(settings)
+        self._normalise = Normaliser(settings.route)
+        self._kafka: Kafka | None = settings.kafka  # where births are; None: they are known
         self._encode = encoder(settings).encode if producer else None
         self._producer = producer
         self._choice = choice
@@ -197,6 +199,9 @@ class Replay:
             self.account.cut += letters.is_cut(letter)
             self.account.kept.add(why)
             return
+        if self._kafka and letter.topic.startswith(NAMESPACE):
+            restore(self._kafka, self._normalise.session)
+            self._kafka = None
         outcome = self._normalise(letters.message(letter))
         match outcome:
             case Accepted():
