@@ -151,6 +151,7 @@ class Normaliser:
             if facts.rule:
                 translate(facts.rule, decoded, facts.channel)
             samples = merge(decoded) if len(decoded) > 1 else decoded
+            facts = _several(facts, samples)
             _bound(samples, MAX_ITEMS if found.follows else MAX_CHANNELS)
             readings = [self._reading(message, facts, sample) for sample in samples]
             some = tuple([reading for reading in readings if reading])
@@ -298,6 +299,16 @@ def _flat_reading(message: Message, facts: _Facts) -> Reading | None:
     return _new(Reading, parts)  # in half the time
 
 
+def _several(facts: _Facts, samples: list[Sample]) -> _Facts:
+    """A route names the device, and the message speaks of several: they are parts of it."""
+    if facts.sole or not facts.device or len({s.device for s in samples} - {""}) < 2:  # noqa: PLR2004
+        return facts
+    for sample in samples:
+        own = sample.device in ("", facts.device)
+        sample.device = facts.device if own else f"{facts.device}/{sample.device}"
+    return facts._replace(device="")
+
+
 def _bound(samples: list[Sample], most: int) -> None:
     for sample in samples:
         if (count := len(sample.fields) + len(sample.states)) > most:
@@ -324,9 +335,10 @@ def _reception(message: Message, time: int | None) -> int:
 
 
 def _device(facts: _Facts, sample: Sample) -> str:
-    named = [path for path, note in sample.notes if note == "the device"] if facts.sole else []
-    if named and sample.device not in ("", facts.device):
-        raise Malformed(named[0], f"the topic's device {facts.device}", sample.device)
+    if facts.sole and sample.device not in ("", facts.device):
+        named = [path for path, note in sample.notes if note == "the device"]
+        where = named[0] if named else "payload"
+        raise Malformed(where, f"the topic's device {facts.device}", sample.device)
     device = facts.device or sample.device
     if not device:
         names = [f.name for f in sample.fields] + [s.name for s in sample.states]

@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from bridge.contracts import Quality
+from bridge.formats.keys import of_position
 from bridge.formats.sample import Field, State
 from bridge.units import meaning, snake
 
@@ -68,7 +69,8 @@ def _distinct(named: list[tuple[str, str]]) -> list[str]:
 
 
 def _index(channels: tuple[str, ...], name: str) -> int:
-    found = [c for c in channels if c.rpartition(".")[2] == name]
+    split = [(c, c.rpartition(".")) for c in channels]
+    found = [c for c, (before, _, last) in split if last == name and of_position(before)]
     return channels.index(min(found, key=len)) if found else -1
 
 

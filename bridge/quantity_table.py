@@ -151,5 +151,5 @@ PARTS = "x y z a b c l1 l2 l3 n"  # of a quantity with directions or phases
 # Suffixes that are also ordinary words or letters count only behind a quantity they fit.
 ORDINARY = (
     "in d day days min mins bar mi h hr g l s ms sec ph rh deg mb m foot at atm ratio count counts"
-    " bit bits b byte bytes gal el t n hp us ppt as dd pf nf uf second minute hour p1 gq cel amp"
+    " bit bits b byte bytes gal el t n hp us ppt as dd pf nf uf um second minute hour p1 gq cel amp"
 )

@@ -30,6 +30,7 @@ from bridge.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2  # between two looks at the workers
+SPARKPLUG = "-sparkplug"  # ends the name of the worker that follows its nodes
 AGAIN_S = (1.0, 30.0)  # before a worker that died is started again, doubling
 LASTED_S = 60.0  # one that lived so long was well
 LEAVE_S = 8.0  # from SIGTERM to SIGKILL
@@ -113,7 +114,7 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
     """
     group = settings.mqtt.group or settings.mqtt.client_id
     members = [f"{_host(settings)}-{n}" for n in range(count)]
-    alone = [f"{_host(settings)}-sparkplug"] if count and _has_sparkplug(settings) else []
+    alone = [f"{_host(settings)}{SPARKPLUG}"] if count and _has_sparkplug(settings) else []
     note = settings.ingest.state / "workers.json"
     former = [member for member in _noted(note) if member not in (*members, *alone)]
     notes.write(note, [*members, *alone, *former])
@@ -125,7 +126,7 @@ def run(settings: Settings, count: int, command: Sequence[str], stop: Event) -> 
         told_alone = _alone_with_sparkplug(settings, alone[0], count)
         workers.append(Worker(command, told_alone, f"worker {alone[0]}"))
     leaving = [
-        Worker([*command, "--leave"], _environment(settings, group, member, None), member)
+        Worker([*command, "--leave"], _retired(settings, group, member), member)
         for member in former
     ]
     if _alone(settings).exists():  # a single ingest was here before
@@ -160,6 +161,17 @@ def _end(workers: Sequence[Worker]) -> None:
         worker.send(signal.SIGTERM)
     for worker in workers:
         worker.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _retired(settings: Settings, group: str, member: str) -> dict[str, str]:
+    """For one that leaves: it carries what is queued for it as what it was."""
+    if member.endswith(SPARKPLUG):
+        return _environment(settings, "", member, None) | {
+            "HALTERE_INGEST_SPARKPLUG": "true",
+            "HALTERE_INGEST_SPARKPLUG_HOST": "",
+            "HALTERE_MQTT_FILTERS": "spBv1.0/#",
+        }
+    return _environment(settings, group, member, None)
 
 
 def _has_sparkplug(settings: Settings) -> bool:

@@ -14,7 +14,8 @@ from bridge.formats.sample import MAX_BYTES, MAX_ITEMS, MAX_TEXT, Decoded
 from bridge.formats.scalars import describe, instant, number
 
 _PAIR = re.compile(r"\s*([A-Za-z_][\w .%/()°-]{0,63}?)\s*[=:]\s*([^=]{0,128}?)\s*")
-_BETWEEN = re.compile(r"[,;&|\n\t]+|\s+(?=[A-Za-z_]\w*[=:])")
+_BETWEEN = re.compile(r"[,;&|\n\t]+| (?=[A-Za-z_]\w*[=:])")
+_BLANKS = re.compile(r"[^\S\n\t]+")  # are one
 _NUMBER = r"[-+]?[0-9.][0-9.eE+-]{0,30}"
 _PAIRS = re.compile(rb"\s*[A-Za-z_][\w .%%/()-]{0,63}[=:]\s*%s\D" % _NUMBER.encode())
 _CELLS = re.compile(rb'(?:\A|[,;\t|\n]) ?"?%s"? ?(?:[,;\t|\r\n]|\Z)' % _NUMBER.encode())
@@ -24,12 +25,13 @@ _DELIMITERS = "\t;,|"
 
 def decode_pairs(topic: str, payload: bytes) -> Decoded:
     """One sample of ``name=value`` or ``name: value``, whatever stands between them."""
-    parts = [part for part in _BETWEEN.split(_text(payload).strip()) if part.strip()]
+    text = _BLANKS.sub(" ", _text(payload).strip())
+    parts = [part for part in _BETWEEN.split(text) if part.strip()]
     if len(parts) > MAX_ITEMS:
         raise Malformed("payload", f"at most {MAX_ITEMS} pairs", f"{len(parts)}")
     tree = {}
     for at, part in enumerate(parts):
-        found = _PAIR.fullmatch(part)
+        found = _PAIR.fullmatch(part) if len(part) <= 2 * MAX_TEXT else None
         if not found:
             raise Malformed(f"pair {at + 1}", "name=value", repr(part[:40]))
         tree[found[1]] = found[2]

@@ -29,6 +29,7 @@ from bridge.formats.words import embedded, read_text
 from bridge.units import fits, known, unit_of
 
 MAX_NOTES = 50  # that are told of a message without measurements
+REMEMBERED = 2048  # characters of them
 SMALL = 64  # keys of an object that are worth remembering
 _TYPES = {
     *("float", "number", "double", "integer", "int", "string", "text", "boolean", "bool"),
@@ -136,7 +137,8 @@ class _Walk:
         if tree.get("type") == "Feature" and isinstance(tree.get("geometry"), dict):
             return self._feature(tree, at, sample)
         keys = tuple(tree)
-        shape = remembered(keys) if len(keys) <= SMALL else self._once(keys)
+        short = len(keys) <= SMALL and len("".join(keys)) <= REMEMBERED
+        shape = remembered(keys) if short else self._once(keys)
         rows = rows_of(tree, shape) if len(keys) <= SMALL else []
         if len(rows) == 1:
             return self._object(rows[0], at._replace(depth=at.depth + 1), sample)

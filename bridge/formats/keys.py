@@ -51,6 +51,9 @@ _ELSEWHERE = _words(
     "gateway gateways gw rxmetadata rxinfo hotspot hotspots target destination dest home origin"
     " start end base basestation tower cell receiver antenna waypoint geofence zone"
 )
+_GATEWAYS = _words(
+    "gateway gateways gw hotspot hotspots receiver target destination dest home base"
+)
 _BEFORE = _words(
     "gps gnss geo pos position location loc device node vehicle current last map raw my fix"
 )
@@ -123,7 +126,19 @@ def about_the_device(key: str) -> bool:
 
 def elsewhere(path: str) -> bool:
     """Whether what stands there is about something else than the device."""
-    return not _ELSEWHERE.isdisjoint(squash(part) for part in path.split("."))
+    return any(map(_elsewhere, path.split(".")))
+
+
+def of_position(path: str) -> bool:
+    """Whether a speed or an altitude below this path is that of the position."""
+    words = set(path.replace(".", "_").split("_")) - {""}
+    return words <= _BEFORE | {"coords", "payload", "fields", "data", "navigation"}
+
+
+@lru_cache(maxsize=4096)
+def _elsewhere(part: str) -> bool:
+    words = snake(part).split("_") if len(part) <= MAX_TEXT else ()
+    return squash(part) in _ELSEWHERE or not _GATEWAYS.isdisjoint(words)
 
 
 def _role(key: str) -> tuple[str, int]:

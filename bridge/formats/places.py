@@ -58,14 +58,15 @@ def scaled(lat: object, lon: object, e7: bool) -> Spot | None:
     """
     north, east = number(lat), number(lon)
     if type(north) is int and type(east) is int and (e7 or abs(north) > 90 or abs(east) > 180):  # noqa: PLR2004
-        return place(north / E7, east / E7) if max(abs(north), abs(east)) > E7 // 1000 else None
+        sure = e7 or max(abs(north), abs(east)) >= 10 * E7  # else another scale is as likely
+        return place(north / E7, east / E7) if sure else None
     return place(lat, lon)
 
 
 def _spot(name: str, value: object) -> tuple[Spot | None, bool]:
     """A position in one value, and whether the value can be nothing else."""
     if isinstance(value, str):
-        found = _WKT.fullmatch(value)
+        found = _WKT.fullmatch(value) if len(value) < 200 else None  # noqa: PLR2004
         if found:
             return place(found[2], found[1]), True
         found = _PAIR.fullmatch(value) if len(value) < 60 else None  # noqa: PLR2004

@@ -39,7 +39,7 @@ def decode_value(topic: str, payload: bytes) -> Decoded:
         if sample.fields or (sample.states and _WORD.fullmatch(text)):
             return [sample]
         if not sample.states:
-            return Nothing(f"{word!r} is no value")
+            return Nothing("a bare word that is no value", (("payload", repr(word)),))
     raise Malformed("payload", "JSON, a finite number, a boolean or a word", describe(payload))
 
 

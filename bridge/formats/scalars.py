@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,7 +27,8 @@ def parse_json(payload: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         text = payload.strip(b"\0 \t\r\n").removeprefix(b"\xef\xbb\xbf")
         if len(text) < len(payload):  # a C string's end, a byte order mark
-            return parse_json(text)
+            with suppress(orjson.JSONDecodeError):
+                return orjson.loads(text)
         raise Malformed(
             f"payload at line {error.lineno} column {error.colno}",
             "JSON",
@@ -52,7 +54,7 @@ def instant(sent: object, utc: bool = False) -> int | None:
 
     Numbers are seconds, ms, us or ns since 1970, told apart by their magnitude; text is such
     a number or ISO 8601 with a zone (``utc``: without one it is UTC). An object may hold whole
-    seconds beside nanoseconds. Before 1990 clocks are not set, they are reset.
+    seconds beside nanoseconds. Before 1991 clocks are not set, after 2100 it is something else.
 
     >>> instant(1585674010), instant("2020-03-31T17:00:10Z"), instant("2020-03-31T17:00:10")
     (1585674010000000, 1585674010000000, None)
@@ -176,5 +178,5 @@ _SECONDS = (
     ("timeInSeconds", "offsetInNanos"),
 )
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST = 631_152_000 * MICROS  # 1990
-_LATEST = 253_370_764_800 * MICROS  # 9999
+_EARLIEST = 662_688_000 * MICROS  # 1991: ticks of .NET as nanoseconds are 1990
+_LATEST = 4_102_444_800 * MICROS  # 2100: a date and time as digits is 2611 in milliseconds

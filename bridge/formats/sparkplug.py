@@ -226,7 +226,10 @@ def _read(at: _Address, sent: Payload, session: Session) -> Decoded:
     birth = at.verb.endswith("BIRTH")
     if birth:
         reader.at(0)  # the first sample, whatever the times of the metrics
+    known = session.birth(at).said
     try:
+        if session.dup and known and 0 < sent.time < known and _by_alias(sent):
+            raise Malformed("timestamp", "a time since the birth that is known", str(sent.time))
         for metric in sent.metrics:
             reader.metric(metric)
     except Malformed:
@@ -236,6 +239,10 @@ def _read(at: _Address, sent: Payload, session: Session) -> Decoded:
     if birth:
         samples[0].states.append(State(at.verb, "status", "online"))
     return samples or _EMPTY
+
+
+def _by_alias(sent: Payload) -> bool:
+    return any(not metric.name for metric in sent.metrics)
 
 
 def _dead(at: _Address, device: str, time: int | None) -> Sample:

@@ -36,6 +36,7 @@ class Birth:
     """What a node or a device said at its birth, and whether it is still online."""
 
     received: int = 0  # us
+    said: int | None = None  # its own time, as it says
     online: bool = False
     names: dict[str, Known] = field(default_factory=dict)
     aliases: dict[int, Known] = field(default_factory=dict)
@@ -50,7 +51,7 @@ def birth_of(sent: Payload, received: int) -> Birth:
     Raises:
         Malformed: a metric has no name.
     """
-    birth = Birth(received, True)
+    birth = Birth(received, sent.time, True)
     for known, alias in _names(sent.metrics):
         birth.names[known.name] = known
         if alias is not None:
@@ -89,6 +90,7 @@ class Reader:
 
     def __init__(self, birth: Birth, time: int) -> None:
         self._birth = birth
+        self._parts = 0
         self._time = instant_of(time)
         self._moments: dict[int | None, _Moment] = {}
         self._by_sent: dict[int, _Moment] = {}
@@ -124,6 +126,9 @@ class Reader:
 
     def _take(self, moment: _Moment, name: str, unit: str, said: Iterable[Part]) -> None:
         for key, value, note in said:
+            self._parts += 1
+            if self._parts > MAX_ITEMS:
+                raise Malformed(name[:80], f"at most {MAX_ITEMS} values", "more")
             path = f"{name}/{key}" if key else name
             if value is None:
                 moment.notes.append((path, note))

@@ -235,6 +235,7 @@ class Connection:
 
     def end_session(self) -> None:
         """Disconnect, and let the broker forget the session and all that it queued for it."""
+        self._farewell()
         if self._mqtt.version == "5":
             properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 0
@@ -281,13 +282,16 @@ class Connection:
     def close(self) -> None:
         """Say DISCONNECT and stop the network thread; the session stays unless ``clean``."""
         self._inbox.clear()
-        if self._announcement and self._client.is_connected():
-            with suppress(RuntimeError, ValueError):
-                last = self._announcement.offline
-                told = self._client.publish(self._announcement.topic, last, QOS, retain=True)
-                told.wait_for_publish(FAREWELL_S)
+        self._farewell()
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _farewell(self) -> None:
+        """The last word, in place of the will."""
+        if self._announcement and self._client.is_connected():
+            with suppress(RuntimeError, ValueError):
+                topic, _, offline = self._announcement
+                self._client.publish(topic, offline, QOS, True).wait_for_publish(FAREWELL_S)
 
     def _send_acks(self, mids: Sequence[int]) -> None:
         self._client.send_acks(mids)
@@ -310,9 +314,8 @@ class Connection:
             log.warning("%s: connection refused: %s", self.where, reason)
         else:
             if self._announcement:
-                self._client.publish(
-                    self._announcement.topic, self._announcement.online, QOS, retain=True
-                )
+                topic, online, _ = self._announcement
+                self._client.publish(topic, online, QOS, retain=True)
             self._resubscribe(flags.session_present)
 
     def _resubscribe(self, resumed: bool) -> None:

@@ -184,3 +184,27 @@ def test_data_before_its_birth_is_replayed_after_it(told: Settings, unique: str)
     account = replay(told, Choice(), False, lambda done, total: None)
     assert (account.replayed, account.readings) == (1, 1)
     assert sorted(fast(readings(told.kafka))) == [10.0, 20.0]
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_a_retired_worker_carries_its_sparkplug_messages(
+    told: Settings, unique: str, tmp_path: Path
+) -> None:
+    mqtt = told.mqtt.model_copy(update={"member": unique})
+    told = told.model_copy(update={"mqtt": mqtt})
+    node = f"spBv1.0/{unique}"
+    first = Process("ingest", tmp_path / "first", told, "--workers", "1")
+    first.launch()
+    until(lambda: first.logged().count("-> kafka") >= 2)
+    with publisher(told.mqtt) as device:
+        device.publish(f"{node}/NBIRTH/edge", sp.nbirth(SPEED), 1)
+        until(lambda: len(fast(readings(told.kafka))) == 1)
+        assert first.leave() == 0
+        for seq in range(1, 5):
+            device.publish(f"{node}/NDATA/edge", speed(seq, 20.0 + seq), seq)
+        until(lambda: len(device.acknowledged()) == 0 and device.in_flight() == 0)
+    last = Process("ingest", tmp_path / "last", told, "--workers", "0")
+    last.launch()
+    until(lambda: last.code() is not None)
+    assert len(fast(readings(told.kafka))) == 5
+    assert letters(told) == []

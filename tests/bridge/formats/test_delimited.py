@@ -111,3 +111,16 @@ def test_hostile_text_is_cheap(payload: bytes) -> None:
 def test_any_text_of_such_letters_ends_well(text: str) -> None:
     laws.ends_well("x", text.encode())
     laws.explains_what_it_does("x", text.encode())
+
+
+BLANKS = [
+    b"a=1,b=2,c" + b" " * 90_000 + b"x",
+    b"a=1 b=2" + b" " * 90_000 + b"x",
+    b"a=1,b=2," * 9000,
+]
+
+
+@pytest.mark.parametrize("payload", BLANKS, ids=range(len(BLANKS)))
+def test_long_blanks_cost_nothing(payload: bytes) -> None:
+    laws.ends_well("x", payload)
+    laws.is_cheap("x", payload)

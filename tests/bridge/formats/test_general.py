@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.contracts import Quality
+from bridge.normalise import Accepted, Normaliser
+from bridge.route_settings import Route
 from tests import laws
 
 T = 1_700_000_000_000_000  # us, 2023-11-14T22:13:20Z
@@ -214,3 +216,51 @@ def test_any_tree_of_such_keys_ends_well_and_in_any_order(tree: object) -> None:
     laws.ends_well("x", payload)
     laws.explains_what_it_does("x", payload)
     laws.order_is_irrelevant("x", payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"gateway_location": {"lat": 48.1, "lon": 11.5}, "v": 1},
+        {"gatewayInfo": {"lat": 48.1, "lon": 11.5}, "v": 1},
+        {"homeLocation": {"lat": 48.1, "lon": 11.5}, "v": 1},
+        {"lat": 52_520_000, "lon": 13_404_000, "v": 1},
+    ],
+    ids=str,
+)
+def test_a_position_of_something_else_or_of_an_unknown_scale_is_none(payload: object) -> None:
+    (reading,) = laws.readings("x", payload)
+    assert reading.position is None
+
+
+def test_the_speed_of_a_fan_is_not_that_of_the_position() -> None:
+    (reading,) = laws.readings("x", {"lat": 48.1, "lon": 11.5, "fan": {"speed": 1200}})
+    assert reading.position
+    assert reading.position.speed is None
+
+
+def test_several_devices_below_the_device_of_a_route_stay_apart() -> None:
+    sent = {"readings": [{"device": "8", "temp": 1}, {"device": "9", "temp": 2}]}
+    message = laws.message("plant/7", json.dumps(sent).encode())
+    outcome = Normaliser((Route(topic="plant/{device}"),))(message)
+    assert isinstance(outcome, Accepted)
+    assert [r.device for r in outcome.readings] == ["7/8", "7/9"]
+
+
+HEAVY = [
+    json.dumps({"location": "POINT(1 " + "1" * 90_000}).encode(),
+    b"\xef\xbb\xbf" * 30_000 + b"{",
+]
+
+
+@pytest.mark.parametrize("payload", HEAVY, ids=range(len(HEAVY)))
+def test_long_texts_and_marks_cost_nothing(payload: bytes) -> None:
+    laws.ends_well("x", payload)
+    laws.is_cheap("x", payload)
+
+
+def test_a_bare_date_is_ignored_for_a_reason_that_is_always_the_same() -> None:
+    reasons = {
+        str(laws.ends_well("a/b", f"2024-01-01T00:00:{second:02}Z".encode())) for second in range(3)
+    }
+    assert len(reasons) == 1
