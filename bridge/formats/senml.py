@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bridge.errors import Malformed
 from bridge.formats.binary import load_cbor
 from bridge.formats.format import Format
-from bridge.formats.sample import MAX_TEXT, Decoded, Field, Nothing, Sample, State
+from bridge.formats.sample import MAX_ITEMS, MAX_TEXT, Decoded, Field, Nothing, Sample, State
 from bridge.formats.scalars import instant, mac_of, number, parse_json, place
 from bridge.units import known
 
@@ -97,6 +97,8 @@ def _samples(pack: Any) -> Decoded:
         raise Malformed("payload", "a list of records", type(pack).__name__)
     if len(pack) > MAX_RECORDS:
         raise Malformed("payload", f"at most {MAX_RECORDS} records", f"{len(pack)}")
+    if sum(len(record) for record in pack if isinstance(record, dict)) > 3 * MAX_ITEMS:
+        raise Malformed("payload", f"at most {3 * MAX_ITEMS} fields", "more")
     samples: dict[tuple[str, int | None], Sample] = {}
     spots: dict[tuple[str, int | None], dict[str, float]] = {}
     base: dict[str, Any] = {}
