@@ -92,13 +92,17 @@ def _of_draft(pack: dict[str, Any]) -> Any:
     return [base, *({_DRAFT.get(key, key): one[key] for key in one} for one in entries)]
 
 
-def _samples(pack: Any) -> Decoded:
-    if not isinstance(pack, list):
-        raise Malformed("payload", "a list of records", type(pack).__name__)
+def _bounded_pack(pack: list[Any]) -> None:
     if len(pack) > MAX_RECORDS:
         raise Malformed("payload", f"at most {MAX_RECORDS} records", f"{len(pack)}")
     if sum(len(record) for record in pack if isinstance(record, dict)) > 3 * MAX_ITEMS:
         raise Malformed("payload", f"at most {3 * MAX_ITEMS} fields", "more")
+
+
+def _samples(pack: Any) -> Decoded:
+    if not isinstance(pack, list):
+        raise Malformed("payload", "a list of records", type(pack).__name__)
+    _bounded_pack(pack)
     samples: dict[tuple[str, int | None], Sample] = {}
     spots: dict[tuple[str, int | None], dict[str, float]] = {}
     base: dict[str, Any] = {}
