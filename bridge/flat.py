@@ -16,7 +16,7 @@ from bridge.plan import CACHED, Plan, planned
 
 FLAT_BYTES = 2048  # of a payload whose keys are worth remembering
 EPOCH = 600_000_000  # s, in 1989: a number as large may be a time
-_MS = (662_688_000_000, 4_102_444_800_000)  # an integer between them is a time in ms
+_MS = (662_688_000_000, 4_133_980_800_000)  # an integer between them is a time in ms
 
 Place = tuple[float, float]  # lat, lon
 Found = tuple[str, int | None, Place | None, tuple[float, ...]]  # device, time in us, ..., values

@@ -179,4 +179,4 @@ _SECONDS = (
 )
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 662_688_000 * MICROS  # 1991: ticks of .NET as nanoseconds are 1990
-_LATEST = 4_102_444_800 * MICROS  # 2100: a date and time as digits is 2611 in milliseconds
+_LATEST = 4_133_980_800 * MICROS  # 2101: a date and time as digits is 2611 in milliseconds
