@@ -37,10 +37,10 @@ def messages(seed: int, count: int) -> Iterator[Seed]:
         if chance.random() < 0.1:
             payload = chance.randbytes(chance.randrange(200))
         for _ in range(chance.choice((0, 1, 1, 2, 3, 8))):
-            payload = _changed(chance, payload, examples)
+            payload = _changed(chance, payload, examples)[:LARGE]
         if chance.random() < 0.15:
             topic = chance.choice(topics)
-        yield topic, payload[:LARGE]
+        yield topic, payload
 
 
 def _changed(chance: random.Random, payload: bytes, examples: list[Seed]) -> bytes:
