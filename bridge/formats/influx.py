@@ -1,15 +1,18 @@
 """InfluxDB line protocol: one measurement a line, with tags, fields and a time.
 
 https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol. A channel is
-``measurement.field``; tags that tell instances apart stand between the two. No I/O, no clock.
+``measurement.field``; tags that tell instances apart stand between the two. Fields that are a
+latitude and a longitude are the position. No I/O, no clock.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bridge.errors import Malformed
 from bridge.formats.format import Format
+from bridge.formats.keys import remembered
+from bridge.formats.places import scaled
 from bridge.formats.sample import (
     MAX_BYTES,
     MAX_CHANNELS,
@@ -17,10 +20,12 @@ from bridge.formats.sample import (
     MAX_TEXT,
     Decoded,
     Field,
+    Nothing,
     Sample,
     State,
 )
 from bridge.formats.scalars import describe, instant
+from bridge.units import fits, unit_of
 
 _DEVICES = (
     *("device", "device_id", "deviceid", "dev", "dev_eui", "sensor_id", "node", "station"),
@@ -28,95 +33,155 @@ _DEVICES = (
 )
 _INSTANCES = frozenset(
     {
-        *("channel", "chip", "core", "cpu", "disk", "feature", "id", "index", "interface", "name"),
-        *("path", "port", "sensor", "zone"),
+        *("agent_host", "channel", "chip", "core", "cpu", "disk", "feature", "id", "index"),
+        *("instance", "interface", "name", "path", "phase", "port", "sensor", "server", "source"),
+        *("topic", "url", "zone"),
     }
 )
+_PLACES = frozenset({"area", "city", "floor", "location", "room"})  # where nothing names a device
+_UNITS = ("unit", "units", "uom", "scale")
+_DISK = re.compile(
+    r"/dev/.*|mapper/.*|(?:[hsv]|xv)d[a-z]+\d*|(?:dm-|loop|md|mmcblk|nvme|sr|zram)\d.*"
+).fullmatch  # a part of the host, not a device
 _TRUE, _FALSE = ("t", "T", "true", "True", "TRUE"), ("f", "F", "false", "False", "FALSE")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII).fullmatch
 _INTEGER = re.compile(r"([+-]?\d{1,20})([iu])", re.ASCII).fullmatch
 _TIME = re.compile(r"-?\d{1,20}", re.ASCII).fullmatch
-_WORD = rb"(?:[^\\,\s=]|\\.)"
+_WORD = rb"(?:[^\\,\s=]|\\[,= ]|\\(?![,= ]))"  # a backslash escapes these three only
 _LOOKS = re.compile(
-    rb"(?:\s*#[^\n]*\n)*\s*(?:[^\\,\s=\"]|\\.){1,256}(?:,%s{1,256}=%s{1,512})* +%s{1,256}="
-    rb"(?:\"|[+-]?\.?[0-9]|[tfTF](?:rue|RUE|alse|ALSE)?[, \r\n]|[tfTF](?:rue|RUE|alse|ALSE)?\Z)"
-    % (_WORD, _WORD, _WORD)
+    rb"(?:\s*#[^\n]*\n)*\s*(?:[^\\,\s=\"]|\\[,= ]|\\(?![,= ])){1,256}"
+    rb"(?:(?:,%s{1,256}=%s{1,512})+ +%s{1,256}=|(?<![:;]) +%s{1,256}="
+    rb"(?:\"|[+-]?\.?[0-9]|[tfTF](?:rue|RUE|alse|ALSE)?(?:[, \r\n]|\Z)))"
+    % (_WORD, _WORD, _WORD, _WORD)
 ).match
-_MARKS = re.compile(r'\\.|"|\n', re.DOTALL)
-_WORDS = {ends: re.compile(rf"(?:[^\\{ends}]|\\.|\\\Z)*", re.DOTALL) for ends in (", ", "=, ")}
-_ESCAPED = re.compile(r"\\([, =\\])")
+_GAP = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z))*")
+_BLANKS = re.compile(" *")
+_WORDS = {
+    ends: re.compile(rf"(?:[^\\{ends}\n]|\\[,= ]|\\(?![,= ]))*") for ends in (", ", "=, ", "")
+}
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _MOST = {"i": (-(2**63), 2**63 - 1), "u": (0, 2**64 - 1)}
-_LINE = 64 * 1024  # characters that are looked at to recognise it
+_LONGEST = 4 * MAX_TEXT  # characters of a name, a tag or a value
 
 
 def decode(topic: str, payload: bytes) -> Decoded:
-    """A sample for each line; any line that is none makes the whole message malformed."""
+    """A sample for each series and time; a line that is none makes the message malformed."""
     if len(payload) > MAX_BYTES:
         raise Malformed("payload", f"at most {MAX_BYTES} bytes", f"{len(payload)} bytes")
     try:
-        text = payload.decode().strip("\0")
+        text = payload.decode().strip("\0").replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise Malformed("payload", "UTF-8", describe(payload)) from None
-    samples, items = [], 0
-    for number, line in _lines(text):
-        sample = _sample(number, line)
+    scan, items = _Scanner(text), 0
+    samples: dict[tuple[str, int | None], Sample] = {}
+    while scan.begin():
+        series, sample = _line(scan)
         items += len(sample.fields) + len(sample.states) + len(sample.notes) + 4
         if items > MAX_ITEMS:
-            raise Malformed(f"line {number}", f"at most {MAX_ITEMS} items", "more")
-        samples.append(sample)
-    return samples
+            raise scan.wrong(f"at most {MAX_ITEMS} items", "more")
+        earlier = samples.setdefault((series, sample.time), sample)
+        if earlier is not sample:
+            _overlay(earlier, sample)
+    return list(samples.values()) or Nothing("only comments")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines without comments; a line break inside a quoted text ends none."""
-    if text.count('"') + text.count("\\") > 4 * MAX_ITEMS:
-        raise Malformed("payload", f"at most {4 * MAX_ITEMS} quotes and escapes", "more")
-    quoted, start, number = False, 0, 1
-    for match in _MARKS.finditer(text + "\n"):
-        if match[0] == '"':
-            quoted = not quoted
-        elif match[0] == "\n" and (not quoted or match.start() == len(text)):
-            line = text[start : match.start()].strip("\r\n ")
-            if line and not line.startswith("#"):
-                yield number, line
-            start, number, quoted = match.end(), number + 1, False
+def _overlay(earlier: Sample, later: Sample) -> None:
+    """A series has one value of a field at one time: what was written last."""
+    at = {field.path: index for index, field in enumerate(earlier.fields)}
+    for field, value in zip(later.fields, later.values, strict=True):
+        if field.path in at:
+            earlier.values[at[field.path]] = value
+        else:
+            earlier.number(field, value)
+    paths = {state.path for state in later.states}
+    earlier.states = [state for state in earlier.states if state.path not in paths] + later.states
+    earlier.notes.extend(later.notes)
+    earlier.position = later.position or earlier.position
 
 
 class _Scanner:
-    """One line, from left to right."""
+    """The text, from left to right; a line ends where a word or a value does."""
 
-    def __init__(self, number: int, line: str) -> None:
-        self.number, self.line, self.at = number, line, 0
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def begin(self) -> bool:
+        """Go to the next line that is no comment; whether there is one."""
+        gap = _GAP.match(self.text, self.at)
+        self.at = gap.end() if gap else self.at
+        return self.at < len(self.text)
 
     def word(self, ends: str) -> str:
-        """Up to one of these characters, escapes undone."""
-        match = _WORDS[ends].match(self.line, self.at)
-        self.at = match.end() if match else self.at
-        return _ESCAPED.sub(r"\1", match[0]) if match else ""
+        """Up to one of these characters or the end of the line, escapes undone."""
+        match = _WORDS[ends].match(self.text, self.at)
+        found = match[0] if match else ""
+        if len(found) > _LONGEST:
+            raise self.wrong(f"at most {_LONGEST} characters", f"{len(found)}")
+        self.at += len(found)
+        return re.sub(r"\\([,= ])", r"\1", found) if "\\" in found else found
 
     def value(self) -> str:
         """A field's value; of a quoted text with the quote that opens it."""
         if self.peek() != '"':
             return self.word(", ")
-        match = _QUOTED.match(self.line, self.at)
+        match = _QUOTED.match(self.text, self.at)
         if not match:
             raise self.wrong("the end of the text", "nothing")
         self.at = match.end()
+        if len(match[1]) > _LONGEST:
+            return match[0]
         return '"' + re.sub(r'\\(["\\])', r"\1", match[1])
 
     def peek(self) -> str:
-        return self.line[self.at : self.at + 1]
+        return self.text[self.at : self.at + 1]
 
     def take(self, char: str) -> bool:
         found = self.peek() == char
         self.at += found
         return found
 
-    def wrong(self, expected: str, received: str) -> Malformed:
-        return Malformed(
-            f"line {self.number} column {self.at + 1}", expected, received[:40] or "nothing"
-        )
+    def blanks(self) -> None:
+        found = _BLANKS.match(self.text, self.at)
+        self.at = found.end() if found else self.at
+
+    def wrong(self, expected: str, received: str = "") -> Malformed:
+        line = self.text.count("\n", 0, self.at) + 1
+        column = self.at - self.text.rfind("\n", 0, self.at)
+        rest = received or self.text[self.at : self.at + 40].partition("\n")[0]
+        return Malformed(f"line {line} column {column}", expected, rest or "nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What stands before the fields of a line."""
+
+    measurement: str
+    tags: dict[str, str]
+    path: str  # what paths begin with
+    name: str  # what names begin with
+
+
+def _line(scan: _Scanner) -> tuple[str, Sample]:
+    """A line's series and what it measures."""
+    measurement = scan.word(", ")
+    tags = _tags(scan)
+    if not measurement or not scan.take(" "):
+        raise scan.wrong("fields behind the measurement and its tags")
+    scan.blanks()
+    sample, series = _begun(measurement, tags)
+    fields = _fields(scan)
+    _take_position(fields, series, sample)
+    for key, value in fields.items():
+        _take(key, value, series, sample, _unit(key, fields, series))
+    scan.blanks()
+    stamp = scan.word("").rstrip(" ")
+    if stamp:
+        if not _TIME(stamp):
+            raise scan.wrong("a time in ns", repr(stamp[:40]))
+        sample.time = instant(int(stamp))
+        told = "no absolute time" if sample.time is None else "the time"
+        sample.notes.append((f"{series.path} time", told))
+    return series.path, sample
 
 
 def _tags(scan: _Scanner) -> dict[str, str]:
@@ -124,86 +189,91 @@ def _tags(scan: _Scanner) -> dict[str, str]:
     while scan.take(","):
         key = scan.word("=, ")
         if not key or key in tags or len(tags) > MAX_ITEMS // 10 or not scan.take("="):
-            raise scan.wrong(
-                f"tag=value, at most {MAX_ITEMS // 10} different", scan.line[scan.at :]
-            )
+            raise scan.wrong(f"tag=value, at most {MAX_ITEMS // 10} different")
         tags[key] = scan.word(", ")
     return tags
 
 
-def _sample(number: int, line: str) -> Sample:
-    scan = _Scanner(number, line)
-    measurement = scan.word(", ")
-    tags = _tags(scan)
-    if not measurement or not scan.take(" "):
-        received = scan.line[scan.at :] or "nothing"
-        raise scan.wrong("fields behind the measurement and its tags", received)
-    while scan.take(" "):
-        pass
-    sample, prefix = _begun(measurement, tags)
-    _fields(scan, sample, prefix)
-    while scan.take(" "):
-        pass
-    rest = scan.line[scan.at :]
-    if rest:
-        if not _TIME(rest):
-            raise scan.wrong("a time in ns", rest)
-        sample.time = instant(int(rest))
-        sample.notes.append(
-            (f"{prefix[0]} time", "the time" if sample.time else "no absolute time")
-        )
-    return sample
-
-
-def _begun(measurement: str, tags: dict[str, str]) -> tuple[Sample, tuple[str, str]]:
+def _begun(measurement: str, tags: dict[str, str]) -> tuple[Sample, _Series]:
     """A sample with the context that the tags are, and what paths and names begin with."""
-    device = next((key for key in _DEVICES if tags.get(key)), "")
+    disk = bool(_DISK(tags.get("device", "")))
+    device = next((key for key in _DEVICES[disk:] if tags.get(key)), "")
     sample = Sample(device=tags.get(device, "")[:MAX_TEXT])
-    name = [measurement.replace(".", "-")]
+    apart = _INSTANCES | {measurement} | ({"device"} if disk else set())
+    apart = apart if device else apart | _PLACES
+    name = [measurement, *(tags[key] for key in sorted(tags) if key in apart and key != device)]
+    whole = ",".join([measurement, *(f"{key}={tags[key]}" for key in sorted(tags))])
+    path, begun = whole.replace(".", "-"), ".".join(part.replace(".", "-") for part in name)
+    series = _Series(measurement, tags, path, begun[:MAX_TEXT])
     for key in sorted(tags):
-        path = f"{measurement}.{key}"[: 2 * MAX_TEXT]
         if key == device:
-            sample.notes.append((path, "the device"))
-        elif key in _INSTANCES or key == measurement:
-            name.append(tags[key].replace(".", "-"))
-        elif tags[key] and len(tags[key]) <= MAX_TEXT:
-            sample.states.append(State(path, path, tags[key]))
-    series = ",".join([measurement, *(f"{key}={tags[key]}" for key in sorted(tags))])
-    return sample, (series.replace(".", "-"), ".".join(name)[:MAX_TEXT])
+            sample.notes.append((f"{path}.{key}", "the device"))
+        elif key not in apart and tags[key] and len(tags[key]) <= MAX_TEXT:
+            sample.states.append(State(f"{path}.{key}", f"{series.name}.{key}", tags[key]))
+    return sample, series
 
 
-def _fields(scan: _Scanner, sample: Sample, prefix: tuple[str, str]) -> None:
-    while True:
-        if len(sample.fields) + len(sample.states) > MAX_CHANNELS:
-            raise scan.wrong(f"at most {MAX_CHANNELS} fields", "more")
+def _fields(scan: _Scanner) -> dict[str, float | str]:
+    """Numbers, and texts; of a field that stands twice the last one counts."""
+    fields: dict[str, float | str] = {}
+    for _ in range(MAX_CHANNELS + 2):  # two may be the position
         key = scan.word("=, ")
         if not key or not scan.take("="):
-            raise scan.wrong("field=value", scan.line[scan.at :] or "nothing")
-        _take(scan, sample, prefix, (key, scan.value()))
+            raise scan.wrong("field=value")
+        begun = scan.at
+        sent = scan.value()
+        value = sent[1:] if sent.startswith('"') else _number(sent)
+        if value is None:
+            scan.at = begun
+            raise scan.wrong("a number, a boolean or a quoted text", repr(sent[:40]))
+        fields[key] = value
+        if scan.peek() in ("", " ", "\n"):
+            return fields
         if not scan.take(","):
-            break
-    if scan.peek() not in ("", " "):
-        raise scan.wrong("a comma, a blank or the end", scan.line[scan.at :])
+            raise scan.wrong("a comma, a blank or the end")
+    raise scan.wrong(f"at most {MAX_CHANNELS} fields", "more")
 
 
-def _take(scan: _Scanner, sample: Sample, prefix: tuple[str, str], pair: tuple[str, str]) -> None:
-    key, sent = pair
-    path = f"{prefix[0]}.{key}"
-    name = f"{prefix[1]}.{key.replace('.', '-')}"
+def _number(sent: str) -> float | None:
+    if sent in _TRUE or sent in _FALSE:
+        return int(sent in _TRUE)
     integer = _INTEGER(sent)
-    if sent.startswith('"'):
-        if 1 < len(sent) <= MAX_TEXT:
-            sample.states.append(State(path, name, sent[1:]))
-        else:
-            sample.notes.append((path[:80], "no word"))
-    elif sent in _TRUE or sent in _FALSE:
-        sample.number(Field(path, name), int(sent in _TRUE))
-    elif integer and _MOST[integer[2]][0] <= int(integer[1]) <= _MOST[integer[2]][1]:
-        sample.number(Field(path, name), int(integer[1]))
-    elif _NUMBER(sent) and math.isfinite(float(sent)):
-        sample.number(Field(path, name), float(sent))
+    if integer:
+        low, high = _MOST[integer[2]]
+        return int(integer[1]) if low <= int(integer[1]) <= high else None
+    return float(sent) if _NUMBER(sent) and math.isfinite(float(sent)) else None
+
+
+def _take_position(fields: dict[str, float | str], series: _Series, sample: Sample) -> None:
+    """Latitude and longitude, whatever people call them; they are no channels then."""
+    if not any("lat" in key.lower() for key in fields):
+        return
+    keys = remembered(tuple(fields))
+    if not keys.lat or not keys.lon:
+        return
+    lat, lon = keys.lat[0], keys.lon[0]
+    sample.position = scaled(fields.pop(lat), fields.pop(lon), keys.e7)
+    note = "the position" if sample.position else "no position on Earth"
+    sample.notes.append((f"{series.path}.{lat}, {lon}", note))
+
+
+def _unit(key: str, fields: dict[str, float | str], series: _Series) -> str:
+    """The unit that a tag names, where it is one of what the field measures."""
+    unit = next((series.tags[tag] for tag in _UNITS if tag in series.tags), "")
+    if not unit or len(unit) > MAX_TEXT or unit_of(unit) is None:
+        return ""
+    fit = fits(series.measurement if key == "value" else key, unit)
+    return unit if fit or (fit is None and len(fields) == 1) else ""
+
+
+def _take(key: str, value: float | str, series: _Series, sample: Sample, unit: str) -> None:
+    path, name = f"{series.path}.{key}", f"{series.name}.{key.replace('.', '-')}"
+    if not isinstance(value, str):
+        sample.number(Field(path, name, unit), value)
+    elif 0 < len(value) < MAX_TEXT:
+        sample.states.append(State(path, name, value))
     else:
-        raise scan.wrong("a number, a boolean or a quoted text", repr(sent))
+        sample.notes.append((path, "no word"))
 
 
 FORMATS: tuple[Format, ...] = (

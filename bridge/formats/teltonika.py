@@ -57,20 +57,17 @@ _ELEMENTS: dict[int, tuple[str, str, float, bool]] = {
     106: ("ble_humidity_3", "%", 0.1, False),
     108: ("ble_humidity_4", "%", 0.1, False),
 }
-_INVALID = {
-    72: 850,
-    73: 850,
-    74: 850,
-    75: 850,
-    25: 2000,
-    26: 2000,
-    27: 2000,
-    28: 2000,
-    86: 1000,
-    104: 1000,
-    106: 1000,
-    108: 1000,
+# what these numbers mean depends on the model, which the bytes of an element tell
+_BYTES = {4: 1, 9: 2, 10: 2, 16: 4, 80: 1, 86: 2, 104: 2, 106: 2, 108: 2, 113: 1, 199: 4}
+# as sent; outside of it the number is a code: no sensor, no answer
+_RANGES = {
+    **dict.fromkeys((72, 73, 74, 75), (-550, 1250)),
+    **dict.fromkeys((25, 26, 27, 28), (-4000, 12500)),
+    **dict.fromkeys((86, 104, 106, 108), (0, 1000)),
+    113: (0, 100),
 }
+_WAITING = {(72, 850), (73, 850), (74, 850), (75, 850)}  # the sensor has not measured yet
+_UDP = re.compile(rb"..(..)\x01.\x00\x0f([0-9]{15})(?=[\x08\x8e\x10])", re.DOTALL).match
 
 
 class _Bytes:
@@ -91,7 +88,7 @@ class _Bytes:
 
 
 def decode(topic: str, payload: bytes) -> Decoded:
-    """A sample for each record.
+    """A sample for each record; a payload holds one frame or, of TCP, several.
 
     Raises:
         Malformed: the frame is cut, or its two counts differ. Where only the checksum is wrong the
@@ -100,37 +97,65 @@ def decode(topic: str, payload: bytes) -> Decoded:
     if len(payload) > MAX_BYTES:
         raise Malformed("payload", f"at most {MAX_BYTES} bytes", f"{len(payload)} bytes")
     data = bytes.fromhex(payload.strip().decode()) if _HEX(payload) else payload
-    frame = _Bytes(data, 4)
-    length = frame.number(4)
-    body = _Bytes(frame.raw(length), 0)
-    crc = frame.number(4)
-    codec, count = body.number(1), body.number(1)
-    if codec not in _CODECS:
-        raise Malformed("byte 8", "Codec 8, 8 Extended or 16", f"{codec:#04x}")
-    samples, items = [], 0
-    for at in range(count):
-        sample = _record(body, codec, f"{at}.")
-        items += len(sample.fields) + len(sample.notes) + 4
-        if items > MAX_ITEMS:
-            raise Malformed(f"record {at}", f"at most {MAX_ITEMS} items", "more")
-        samples.append(sample)
-    if body.number(1) != count:
-        raise Malformed("payload", f"{count} records at the end as well", "another count")
-    if crc != checksum(body.data):
+    samples: list[Sample] = []
+    datagram = _UDP(data)
+    if datagram:
+        body = _Bytes(data[2 : 2 + int.from_bytes(data[:2])], datagram.end() - 2)
+        _records(body, samples, 0)
         for sample in samples:
-            sample.quality |= Quality.STALE.value
-            sample.notes.append(("crc", f"{crc:04x}, but {checksum(body.data):04x} it should be"))
+            sample.device = datagram[2].decode()
+        return samples or _EMPTY
+    frames, items = _Bytes(data, 0), 0
+    while frames.at < len(data):
+        items = _frame(frames, samples, items)
     return samples or _EMPTY
 
 
+def _frame(frames: _Bytes, samples: list[Sample], items: int) -> int:
+    """A frame of TCP: four zeros, the length, the records, their checksum; the items so far."""
+    first = len(samples)
+    if frames.number(4):
+        raise Malformed(f"byte {frames.at - 4}", "four bytes of zero", "others")
+    body = _Bytes(frames.raw(frames.number(4)), 0)
+    sent = frames.number(4)
+    items = _records(body, samples, items + 4)
+    right = checksum(body.data)
+    if sent != right:
+        for sample in samples[first:]:
+            sample.quality |= Quality.STALE.value
+            sample.notes.append(("crc", f"{sent:04x}, but {right:04x} it should be"))
+    return items
+
+
+def _records(body: _Bytes, samples: list[Sample], items: int) -> int:
+    """The codec, the count, the records, and the count once more; the items so far."""
+    codec, count = body.number(1), body.number(1)
+    if codec not in _CODECS or items > MAX_ITEMS:
+        expected = f"Codec 8, 8 Extended or 16, and at most {MAX_ITEMS} items"
+        raise Malformed("the codec", expected, f"{codec:#04x}, {items} items")
+    for _ in range(count):
+        sample = _record(body, codec, f"{len(samples)}.")
+        items += len(sample.fields) + len(sample.notes) + 4
+        if items > MAX_ITEMS:
+            raise Malformed(f"record {len(samples)}", f"at most {MAX_ITEMS} items", "more")
+        samples.append(sample)
+    if body.number(1) != count or body.at != len(body.data):
+        raise Malformed("payload", f"{count} records and their count as the end", "something else")
+    return items
+
+
 def _record(body: _Bytes, codec: int, path: str) -> Sample:
-    sample = Sample(time=instant(body.number(8)))
+    sent = body.number(8)  # ms
+    sample = Sample(time=instant(sent) if 10**11 <= sent < 10**14 else None)
+    if sample.time is None:
+        sample.notes.append((f"{path}timestamp", "the device's clock is not set"))
     body.raw(1)  # priority
     east, north = body.number(4, signed=True), body.number(4, signed=True)
     altitude, angle = body.number(2, signed=True), body.number(2)
     satellites, speed = body.number(1), body.number(2)
     sample.position = place(north / 10**7, east / 10**7)
-    note = "the position" if sample.position else "no fix"
+    note = "the position" if satellites else "the last known position"
+    note = note if sample.position else "no fix"
     sample.notes.append((f"{path}gps", note))
     for name, value, unit in (
         ("altitude", altitude, "m"),
@@ -161,9 +186,11 @@ def _elements(body: _Bytes, codec: int, path: str, sample: Sample) -> None:
 
 
 def _element(name: int, raw: bytes, path: str, sample: Sample) -> None:
-    channel, unit, scale, signed = _ELEMENTS.get(name, (f"io.{name}", "", 1, False))
+    known = _ELEMENTS.get(name) if _BYTES.get(name, len(raw)) == len(raw) else None
+    channel, unit, scale, signed = known or (f"io.{name}", "", 1, False)
     value = int.from_bytes(raw, signed=signed)
-    if name in _INVALID and value >= _INVALID[name]:
+    low, high = _RANGES.get(name, (value, value)) if known else (value, value)
+    if not low <= value <= high or (known and (name, value) in _WAITING):
         sample.notes.append((path + channel, "not measured, says the device"))
     elif len(raw) < 8:  # noqa: PLR2004
         sample.number(Field(path + channel, channel, unit), round(value * scale, 6))
@@ -192,14 +219,15 @@ def _crc_of(byte: int) -> int:
 _CRC = [_crc_of(byte) for byte in range(256)]
 
 
-def _looks(payload: bytes) -> bool:
-    if payload[:4] == b"\0\0\0\0":
-        return len(payload) > 20 and payload[8:9] in (b"\x08", b"\x8e", b"\x10")  # noqa: PLR2004
-    return payload.lstrip()[:8] == b"00000000" and payload.lstrip()[16:18].lower() in (
-        b"08",
-        b"8e",
-        b"10",
-    )
+_TCP = re.compile(rb"\0{5}.{3}[\x08\x8e\x10].{11}", re.DOTALL).match
+_TEXT = re.compile(
+    rb"\s*(?:0{10}[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8}01[0-9A-Fa-f]{2}000[fF](?:3[0-9]){15})"
+    rb"(?:08|8[eE]|10)"
+).match
+
+
+def _looks(payload: bytes) -> object:
+    return _TCP(payload) or _UDP(payload) or _TEXT(payload)
 
 
 FORMATS: tuple[Format, ...] = (

@@ -45,6 +45,15 @@ READ: list[tuple[bytes, list[tuple[str, int | None, dict[str, float]]]]] = [
     (b"m\\ x,host=a\\ b\\,c f\\=1=2", [("a b,c", None, {"m_x.f_1": 2})]),
     (b"weather temperature=21.5", [("x", None, {"weather.temperature": 21.5})]),
     (b"a,host=h v=1 1700000000000000000\na,host=h w=2 1700000000000000000", [("h", T, {"a.v": 1, "a.w": 2})]),  # noqa: E501
+    (b"a v=1 1700000000000000000\na v=2 1700000000000000000", [("x", T, {"a.v": 2})]),
+    (b"disk,device=sda1,host=pi1 used=12.5", [("pi1", None, {"disk.sda1.used": 12.5})]),
+    (b"disk,device=plug7,host=pi1 used=12.5", [("plug7", None, {"disk.used": 12.5})]),
+    (b"c,host=a\\\\ b v=1", [("a\\ b", None, {"c.v": 1})]),
+    (b"t,host=h,unit=F value=70", [("h", None, {"t.value": 21.1111})]),
+    (b"t,host=h,scale=Fahrenheit temp=70,rpm=5", [("h", None, {"t.temperature": 21.1111, "t.rpm": 5})]),  # noqa: E501
+    (b"t,host=h,unit=widgets value=70", [("h", None, {"t.value": 70})]),
+    (b"home,room=Bath temp=25\nhome,room=Hall temp=21", [("x", None, {"home.bath.temperature": 25, "home.hall.temperature": 21})]),  # noqa: E501
+    (b'pipe,host=h,size=5" flow=1 1700000000000000000\npipe,host=h,size=6" depth=2 1700000000000000000', [("h", T, {"pipe.flow": 1, "pipe.depth": 2})]),  # noqa: E501
     (b"a v=1 1700000000000000000\na v=2 1700000001000000000", [("x", T, {"a.v": 1}), ("x", T + 1_000_000, {"a.v": 2})]),  # noqa: E501
 ]  # fmt: skip
 
@@ -53,7 +62,19 @@ READ: list[tuple[bytes, list[tuple[str, int | None, dict[str, float]]]]] = [
 def test_a_line_is_read_with_its_device_and_time(
     payload: bytes, expected: list[tuple[str, int | None, dict[str, float]]]
 ) -> None:
-    assert told("x", payload) == expected
+    found = told("x", payload)
+    assert [each[:2] for each in found] == [each[:2] for each in expected]
+    for (_, _, channels), (_, _, wanted) in zip(found, expected, strict=True):
+        assert channels == pytest.approx(wanted, rel=1e-4)
+
+
+def test_latitude_and_longitude_are_the_position() -> None:
+    (reading,) = laws.readings("x", b"gps,device=van1 lat=48.1,lon=11.5,speed=3,alt=500")
+    assert reading.position
+    assert reading.position[:4] == (48.1, 11.5, 500, 3)
+    assert reading.channels == ("gps.altitude", "gps.speed")
+    (nowhere,) = laws.readings("x", b"gps,device=van1 latitude=0,longitude=0,sats=0i")
+    assert (nowhere.position, nowhere.channels) == (None, ("gps.sats",))
 
 
 def test_two_series_of_one_time_are_both_kept() -> None:
@@ -77,6 +98,9 @@ MALFORMED = [
     b"cpu value=1.2.3",
     b"ok v=1\ncpu value=1x",
     b"cpu v=1,=2",
+    b"cpu,host=a value=invalid",
+    b"cpu,host=a value=NaN",
+    b"cpu,host=a value=1\ncpu",
 ]
 
 
@@ -98,6 +122,13 @@ def test_hostile_lines_are_cheap() -> None:
         b"m " + b"a=1," * 20_000,
         b"m" + b",a=b" * 20_000 + b" v=1",
         b"m v=1\n" * 15_000,
+        b"m v=1\n" + b"# x\n" * 20_000,
+        b'm v="' + b'\\"' * 40_000 + b'"',
+        b"m,a\\,a=b" + b"\\,a=b" * 15_000,
+        b"m\\" + b"\\ " * 30_000 + b"v=1",
+        b"m v=1 " + b" " * 90_000 + b"1",
+        b"".join(b"m v%d=1\n" % n for n in range(190)),
+        b"#\n" * 40_000,
     ):
         laws.ends_well("x", payload)
         laws.is_cheap("x", payload)

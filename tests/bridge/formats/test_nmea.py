@@ -65,6 +65,9 @@ READ: list[tuple[str, int | None, dict[str, float]]] = [
     ("WIMWV,214.8,T,10.0,N,A", None, {"true_wind_angle": 214.8, "true_wind_speed": 5.14444}),
     ("IIVHW,230.1,T,228.0,M,05.1,N,09.4,K", None, {"true_heading": 230.1, "magnetic_heading": 228, "water_speed": 2.6111}),  # noqa: E501
     ("IIXDR,C,19.5,C,TempAir,P,1.02,B,Baro", None, {"temp_air": 19.5, "baro": 102_000}),
+    ("WIXDR,C,23.5,C,0,H,27.4,P,0,P,1010.1,H,0", None, {"temperature_0": 23.5, "humidity_0": 27.4, "pressure_0": 101_010}),  # noqa: E501
+    ("IIRPM,E,1,2400.5,10.5,A", None, {"engine_1.rotational_speed": 2400.5, "engine_1.propeller_pitch": 10.5}),  # noqa: E501
+    ("WIMDA,29.92,I,,B,23.4,C,,,40.2,,12.1,C,,T,20.1,M,13.1,N,,M", None, {"pressure": 101_321, "air_temperature": 23.4, "humidity": 40.2, "dew_point": 12.1, "wind_speed": 6.739}),  # noqa: E501
 ]  # fmt: skip
 
 
@@ -96,6 +99,56 @@ def test_the_date_of_one_sentence_is_that_of_the_others() -> None:
     assert [time for _, time, _ in found] == [AT, AT + 500_000]
 
 
+def test_sentences_without_a_time_belong_to_the_one_that_states_it() -> None:
+    lines = sentence("SDDPT,3.6,0.5") + sentence(RMC) + sentence("IIMTW,18.0,C")
+    later = sentence(RMC.replace("221320.50", "221321.50")) + sentence("IIMTW,19.0,C")
+    (_, first, one), (_, second, two) = told("boat", lines + later)
+    assert (first, second) == (AT, AT + 1_000_000)
+    assert (one["depth"], one["water_temperature"], two["water_temperature"]) == (3.6, 18, 19)
+    assert "speed" in one
+
+
+def test_times_are_the_same_however_many_zeros_they_have() -> None:
+    assert len(told("boat", sentence(RMC) + sentence(GGA.replace("21.00", "20.500")))) == 1
+
+
+def test_each_engine_is_a_channel() -> None:
+    lines = sentence("IIRPM,E,1,2400,,A") + sentence("IIRPM,E,2,1800,,A")
+    ((_, _, found),) = told("boat", lines)
+    assert found == {"engine_1.rotational_speed": 2400, "engine_2.rotational_speed": 1800}
+
+
+def test_without_a_date_the_last_time_of_day_counts() -> None:
+    later = GGA.replace("221321", "221322").replace("519.4", "529.4")
+    ((_, time, found),) = told("boat", sentence(GGA) + sentence(later))
+    assert (time, found["altitude"]) == (None, 529.4)
+
+
+def test_a_clock_that_is_not_set_is_no_time() -> None:
+    ((_, time, _),) = told("x", sentence(RMC.replace("141123", "060180")))
+    assert time is None
+
+
+@pytest.mark.parametrize("end", range(len(RMC) + 1))
+def test_a_sentence_that_is_cut_has_no_wrong_position_and_no_wrong_number(end: int) -> None:
+    whole = laws.readings("x", sentence(RMC))[0]
+    cut = laws.ends_well("x", f"${RMC[:end]}".encode())
+    for reading in getattr(cut, "readings", ()):
+        assert reading.position is None or reading.position[:2] == whole.position[:2]  # type: ignore[index]
+        assert set(reading.values) <= set(whole.values)
+
+
+def test_two_sentences_may_share_a_line() -> None:
+    ((_, _, found),) = told("x", sentence(RMC).strip() + sentence("IIMTW,18.0,C"))
+    assert found["water_temperature"] == 18
+
+
+def test_letters_beyond_ascii_count_in_the_checksum() -> None:
+    body = "GPTXT,01,01,02,caf\xe9".encode("latin-1")
+    text = b"$" + body + f"*{reduce(xor, body):02X}\r\n".encode()
+    assert len(told("x", text + sentence("IIMTW,18.0,C"))) == 1
+
+
 def test_midnight_between_two_sentences_is_no_day() -> None:
     before = sentence("GPRMC,235959.00,A,4808.232,N,01134.536,E,0,0,141123,,")
     after = sentence("GPGGA,000001.00,4808.232,N,01134.536,E,1,08,0.9,519.4,M,46.9,M,,")
@@ -109,6 +162,10 @@ VOID = [
     "GPRMC,221320,A,4808.232,N,01134.536,E,022.4,084.4,141123,,,N",
     "GPGGA,221320,4808.232,N,01134.536,E,0,00,,,M,,M,,",
     "GPGLL,4808.232,N,01134.536,E,221320,V",
+    "GPGGA,221320,4808.232,N,01134.536,E,,00,,,M,,M,,",
+    "GPVTG,0.00,T,,M,0.00,N,0.00,K,N",
+    "HETHS,123.4,V",
+    "GPGLL,4808.232,,01134.536,,221320,A",
     "GPBWC,220516,5130.02,N,00046.34,W,213.8,T,218.0,M,0004.6,N,EGLM",
     "PGRME,15.0,M,45.0,M,25.0,M",
 ]
@@ -139,3 +196,16 @@ def test_changed_bytes_end_well(example: tuple[str, bytes, str], at: int, more: 
 @given(st.text(st.sampled_from("0123456789.,ANSEWKMRTV"), max_size=60), st.sampled_from(READ))
 def test_any_fields_end_well(fields: str, row: tuple[str, int | None, dict[str, float]]) -> None:
     laws.ends_well("x", sentence(f"{row[0].split(',')[0]},{fields}"))
+
+
+def test_hostile_sentences_are_cheap() -> None:
+    for payload in (
+        b"$IIMTW,18.0,C\r\n" * 6_000,
+        b"$IIXDR" + b",C,1,C,a" * 11_000,
+        b"\n".join([b"$IIXDR" + b"".join(b",C,1,C,a%d" % n for n in range(90))] * 11),
+        b"$GP" + b"$" * 90_000,
+        b"\\" * 90_000,
+        b"$GPRMC," + b"9" * 90_000,
+    ):
+        laws.ends_well("x", payload)
+        laws.is_cheap("x", payload)

@@ -32,10 +32,12 @@ CODEC_16 = (
 Elements = tuple[tuple[int, bytes], ...]
 
 
-def record(lon: float = 11.5756, lat: float = 48.1372, elements: Elements = ()) -> bytes:
+def record(
+    lon: float = 11.5756, lat: float = 48.1372, elements: Elements = (), ms: int = MS
+) -> bytes:
     """Codec 8: a record with elements of one size each."""
     place = struct.pack(">iihHBH", round(lon * 1e7), round(lat * 1e7), 519, 90, 9, 36)
-    out = struct.pack(">QB", MS, 1) + place + struct.pack(">BB", 0, len(elements))
+    out = struct.pack(">QB", ms, 1) + place + struct.pack(">BB", 0, len(elements))
     for size in (1, 2, 4, 8):
         some = [(name, raw) for name, raw in elements if len(raw) == size]
         out += bytes([len(some)]) + b"".join(bytes([name]) + raw for name, raw in some)
@@ -47,12 +49,19 @@ def frame(*records: bytes, codec: int = 8) -> bytes:
     return struct.pack(">II", 0, len(body)) + body + struct.pack(">I", checksum(body))
 
 
+def datagram(*records: bytes, imei: bytes = b"352093086403655") -> bytes:
+    """The same over UDP, where the frame names its device and has no checksum."""
+    rest = b"\xca\xfe\1\5\0\x0f" + imei + frame(*records)[8:-4]
+    return struct.pack(">H", len(rest)) + rest
+
+
 EXAMPLES: list[tuple[str, bytes, str]] = [
     ("car/avl", frame(record(elements=((66, b"\x30\x39"), (239, b"\1")))), "teltonika_avl"),
     ("car/avl", bytes.fromhex(CODEC_8), "teltonika_avl"),
     ("car/avl", bytes.fromhex(CODEC_8E), "teltonika_avl"),
     ("car/avl", bytes.fromhex(CODEC_16), "teltonika_avl"),
     ("car/avl", CODEC_8E.encode(), "teltonika_avl"),
+    ("car/avl", datagram(record()), "teltonika_avl"),
 ]
 
 
@@ -113,6 +122,52 @@ def test_invalid_codes_of_sensors_are_no_measurement() -> None:
     assert not {"temperature_1", "ble_humidity_1"} & found.keys()
 
 
+CODES = [
+    (25, ">h", 2350, {"ble_temperature_1": 23.5}),
+    (25, ">h", -1250, {"ble_temperature_1": -12.5}),
+    (25, ">h", 32767, {}),
+    (86, ">H", 1000, {"ble_humidity_1": 100}),
+    (86, ">H", 65535, {}),
+    (72, ">h", 850, {}),
+    (72, ">h", 900, {"temperature_1": 90}),
+    (72, ">h", 3000, {}),
+    (72, ">i", -55, {"temperature_1": -5.5}),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "sent", "expected"), CODES)
+def test_temperatures_are_told_from_codes(
+    name: int, kind: str, sent: int, expected: dict[str, float]
+) -> None:
+    (found,) = channels(frame(record(elements=((name, struct.pack(kind, sent)),))))
+    told = {k: v for k, v in found.items() if "temperature" in k or "humidity" in k}
+    assert told == pytest.approx(expected)
+
+
+OTHER_MODELS = [(10, b"\1"), (86, b"\0\0\1\xf4"), (113, b"\0\0\0\x1e"), (4, b"\0\0\0\7")]
+
+
+@pytest.mark.parametrize("element", OTHER_MODELS, ids=lambda element: str(element[0]))
+def test_an_element_of_other_bytes_is_that_of_another_model(element: tuple[int, bytes]) -> None:
+    (found,) = channels(frame(record(elements=(element,))))
+    assert found[f"io.{element[0]}"] == int.from_bytes(element[1])
+
+
+def test_a_clock_that_is_not_set_is_no_time() -> None:
+    (reading,) = laws.readings("x", frame(record(ms=864_000_000)))  # ten days after 1970
+    assert reading.quality & Quality.TIME_ESTIMATED
+
+
+def test_every_frame_of_a_payload_is_read() -> None:
+    found = laws.readings("x", frame(record()) + frame(record(ms=MS + 1000)))
+    assert [reading.time for reading in found] == [T, T + 1_000_000]
+
+
+def test_over_udp_the_imei_is_the_device() -> None:
+    (reading,) = laws.readings("car/avl", datagram(record()))
+    assert (reading.device, reading.time) == ("352093086403655", T)
+
+
 def test_a_wrong_checksum_marks_the_readings() -> None:
     payload = frame(record())
     (reading,) = laws.readings("x", payload[:-1] + bytes([payload[-1] ^ 1]))
@@ -124,6 +179,9 @@ DAMAGED = [
     frame(record())[:30],
     frame(record(), codec=12),
     frame(record())[:9] + b"\2" + frame(record())[10:],
+    datagram(record())[:-6],
+    frame(record()) + b"\1\2\3",
+    frame(record()) + b"abcd" + frame(record())[4:],
 ]
 
 
@@ -143,6 +201,11 @@ def test_changed_bytes_end_well(example: tuple[str, bytes, str], at: int, more: 
 
 
 def test_hostile_frames_are_cheap() -> None:
-    for payload in (frame(*([record()] * 255)), b"\0" * 96_000, frame(b"\xff" * 60_000)):
+    for payload in (
+        frame(*([record()] * 255)),
+        b"\0" * 96_000,
+        frame(b"\xff" * 60_000),
+        frame() * 6_000,
+    ):
         laws.ends_well("x", payload)
         laws.is_cheap("x", payload)
