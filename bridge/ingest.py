@@ -194,7 +194,9 @@ class Ingest:
         failed, self._failed = self._failed, []
         for record, place in failed:
             if not place.item.batch.stale():
-                self._send(record.topic, [Row(key=record.key, value=record.value or b"")], place)
+                self._send(
+                    record.topic, [Row(key=record.key or b"", value=record.value or b"")], place
+                )
 
     def _acknowledge(self) -> None:
         for run in self.line.release():

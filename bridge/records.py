@@ -13,7 +13,7 @@ class Record:
     """One record to produce."""
 
     topic: str
-    key: bytes
+    key: bytes | None  # None: any partition
     value: bytes | None
     partition: int = -1  # -1: by murmur2 of the key
     headers: tuple[tuple[str, bytes], ...] = ()

@@ -26,8 +26,8 @@ from bridge.settings import Settings
 from ml import decide, model
 from ml.columns import Columns, Decoder
 from ml.observe import Observation, Observer
+from ml.pull import Batch, Source
 from ml.registry import Champions
-from ml.source import Batch, Source
 from ml.version import corrected, unpack
 from ml.windows import Arrival
 

@@ -27,7 +27,7 @@ from ml import checkpoint, decide, model, registry
 from ml.columns import Columns, Decoder
 from ml.model import Lesson
 from ml.observe import Observation, Observer
-from ml.source import Batch, Source
+from ml.pull import Batch, Source
 from ml.state import STEPS
 from ml.version import corrected, pack
 

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka.client import REQUEST_S, build, common, translate
 from bridge.settings import Kafka
+from bridge.spans import Span
 from bridge.topics import Topic, topics
 
 LOOK_S = 1.0  # of a request, until it is asked why there is no answer
@@ -53,10 +54,30 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
     """
     deadline = time.monotonic() + REQUEST_S
     while lacking := missing(kafka, partitions(kafka, timeout_s)):
-        _create(kafka, lacking)
+        plans = [
+            NewTopic(t.name, t.partitions, kafka.replication, config=t.config) for t in lacking
+        ]
+        _create(kafka, plans)
         if time.monotonic() > deadline:
             where = f"kafka {kafka.bootstrap_servers}"
             raise Unavailable(where, f"the topic {lacking[0].name}", "no such topic")
+
+
+def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None:
+    """Create a topic if there is none of this name, and wait until it is there.
+
+    It has one partition, or as many as the span's needs, and as many replicas as the cluster says.
+
+    Raises:
+        Unavailable: no broker answers.
+        Misconfigured: it may not be created.
+    """
+    deadline = time.monotonic() + REQUEST_S
+    while span.topic not in partitions(kafka, timeout_s):
+        _create(kafka, [NewTopic(span.topic, 1 + (span.partition or 0), -1)])
+        if time.monotonic() > deadline:
+            where = f"kafka {kafka.bootstrap_servers}"
+            raise Unavailable(where, f"the topic {span.topic}", "no such topic")
 
 
 def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
@@ -77,9 +98,8 @@ def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
     return [topic for topic in wanted if topic.name not in existing]
 
 
-def _create(kafka: Kafka, missing: Sequence[Topic]) -> None:
+def _create(kafka: Kafka, plans: Sequence[Any]) -> None:
     admin = _admin(kafka)  # its requests end with it
-    plans = [NewTopic(t.name, t.partitions, kafka.replication, config=t.config) for t in missing]
     for future in admin.create_topics(plans, request_timeout=REQUEST_S).values():
         error = future.exception()
         if error and error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another was quicker

@@ -14,6 +14,7 @@ from bridge.settings import Kafka
 
 YOUNG = {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"}  # a topic that was made just now
 LEADER_S, LOOK_S = 5.0, 0.1  # it has its leaders after so long, and is looked at so often
+NO_OPTIONS: Mapping[str, str | int] = {}
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
 
@@ -23,9 +24,12 @@ class Consumer:
     Args:
         kafka: the cluster.
         group: the consumer group; with none, `assign` partitions instead of `subscribe`.
+        options: librdkafka names, over those that stand here and below ``kafka.options``.
     """
 
-    def __init__(self, kafka: Kafka, group: str = "") -> None:
+    def __init__(
+        self, kafka: Kafka, group: str = "", options: Mapping[str, str | int] = NO_OPTIONS
+    ) -> None:
         config = common(kafka, group or "haltere") | {
             "group.id": group or "haltere-none",
             "enable.auto.commit": False,
@@ -35,14 +39,17 @@ class Consumer:
             "session.timeout.ms": 10_000,
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 3,  # 1 s by default: a quick reader starves, 4 times slower
             "topic.metadata.refresh.interval.ms": 10_000,
         }
+        if kafka.options.get("group.protocol") == "consumer":  # KIP-848: the broker decides it
+            del config["session.timeout.ms"]
         self.where = f"kafka {kafka.bootstrap_servers}"
         self._assigned: set[tuple[str, int]] = set()
         self._revoked: set[tuple[str, int]] = set()
         self._ended: set[tuple[str, int]] = set()
         self._lost: set[tuple[str, int]] = set()  # revoked within one fetch
-        self._consumer = build(ck.Consumer, config | kafka.options, self.where)
+        self._consumer = build(ck.Consumer, config | dict(options) | kafka.options, self.where)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +139,21 @@ class Consumer:
         places = {(topic, p): ck.TopicPartition(topic, p) for p in partitions}
         ask = self._consumer.get_watermark_offsets
         return {place: ask(at, REQUEST_S) for place, at in places.items()}
+
+    def known(self) -> dict[str, list[int]]:
+        """The partitions of every topic of the cluster."""
+        with translated(self.where):
+            topics = self._consumer.list_topics(timeout=REQUEST_S).topics
+        return {name: sorted(topic.partitions) for name, topic in topics.items()}
+
+    def committed_offsets(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The next offset of each partition that the group has committed; below 0: none."""
+        asked = [ck.TopicPartition(*place) for place in places]
+        with translated(self.where):
+            found = self._consumer.committed(asked, timeout=REQUEST_S)
+        if failed := next((place.error for place in found if place.error), None):
+            raise translate(self.where, failed)
+        return {(place.topic, place.partition): place.offset for place in found}
 
     def ended(self) -> frozenset[tuple[str, int]]:
         """Partitions of the last `assign` that were read to their end."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Self
 
@@ -144,6 +144,22 @@ class Producer:
         reports, self._reports = self._reports, deque()
         return list(reports)
 
+    def produce_and_wait(self, records: Iterable[Record]) -> None:
+        """Produce these and wait until Kafka has every one.
+
+        Raises:
+            HaltereError: the first failure; of the others nothing is known.
+        """
+        reports: list[Report] = []
+        for record in records:
+            while not self.produce(record):
+                reports += self.poll(0.01)
+        while self.in_flight():
+            reports += self.poll(0.1)
+        failures = [report.error for report in [*reports, *self.poll(0)] if report.error]
+        if failures:
+            raise failures[0]
+
     def in_flight(self) -> int:
         """Records that have no report yet."""
         return len(self._producer)
@@ -153,7 +169,7 @@ class Producer:
         with translated(self.where):
             self._producer.begin_transaction()
 
-    def commit(self, consumer: "Consumer", offsets: Mapping[tuple[str, int], int]) -> None:
+    def commit(self, consumer: "Consumer | None", offsets: Mapping[tuple[str, int], int]) -> None:
         """Commit the transaction with the consumer's next offsets in it.
 
         Raises:
@@ -161,7 +177,7 @@ class Producer:
         """
         positions = [ck.TopicPartition(t, p, offset) for (t, p), offset in offsets.items()]
         try:
-            if positions:
+            if positions and consumer:
                 group = consumer._consumer.consumer_group_metadata()
                 self._producer.send_offsets_to_transaction(positions, group, REQUEST_S)
             self._producer.commit_transaction(REQUEST_S)

@@ -1,0 +1,180 @@
+"""Where the partitions of a dataset begin and end, in offsets; asked of the cluster once.
+
+What a bounded dataset began with is where its next pass begins again, so that several epochs see
+the same records.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from bridge.errors import Misconfigured
+from bridge.spans import Bound, Place, Span, milliseconds
+
+LATEST = ("latest", "largest", "end")  # in librdkafka's words
+
+
+class Range(NamedTuple):
+    """Offsets from ``start`` on and before ``stop``; without one it does not end."""
+
+    start: int
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read, and where to begin and end where a span does not say so."""
+
+    spans: tuple[Span, ...]
+    start: Bound = None
+    stop: Bound = None
+    eof: bool = False  # end at the offsets that are there at the first pass
+    reset: str = "earliest"  # where to begin when nothing was said and nothing committed
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether partitions are named, which no group divides."""
+        return self.spans[0].partition is not None
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.eof or all((self.stop, span.stop) != (None, None) for span in self.spans)
+
+
+@dataclass(slots=True)
+class Ranges:
+    """What the bounds came to; kept from pass to pass."""
+
+    of: dict[Place, Range] = field(default_factory=dict)
+    stops: dict[Place, int] | None = None  # None: not asked for yet, or there are none
+
+
+class Cluster(Protocol):
+    """Who can be asked: a consumer."""
+
+    where: str
+
+    def known(self) -> dict[str, list[int]]: ...
+
+    def ends(self, topic: str) -> dict[Place, tuple[int, int]]: ...
+
+    def since(self, places: Sequence[Place], ms: int) -> dict[Place, int]: ...
+
+    def committed_offsets(self, places: Sequence[Place]) -> dict[Place, int]: ...
+
+
+class Bounds:
+    """Answers for one pass.
+
+    Args:
+        cluster: is asked.
+        wanted: what is to be read.
+        ranges: is filled in.
+        is_member: whether what the group has committed goes before ``start``.
+    """
+
+    def __init__(self, cluster: Cluster, wanted: Wanted, ranges: Ranges, is_member: bool) -> None:
+        self._cluster = cluster
+        self._wanted = wanted
+        self._ranges = ranges
+        self._is_member = is_member
+        self._begun: set[Place] = set()  # in this pass
+        self._ends: dict[str, dict[Place, tuple[int, int]]] = {}
+
+    def settle(self) -> None:
+        """Find out where things end, if they do and it is not known yet.
+
+        Raises:
+            HaltereError: of a broker, or because there is no such topic or partition.
+        """
+        if self._wanted.is_bounded and self._ranges.stops is None:
+            self._ranges.stops = {place: self._stop(place) for place in self.places()}
+
+    def places(self) -> list[Place]:
+        """The partitions of the spans, as they are now.
+
+        Raises:
+            Misconfigured: there is no such topic or partition.
+        """
+        known = self._cluster.known()
+        places: dict[Place, None] = {}
+        for span in self._wanted.spans:
+            topics = sorted(topic for topic in known if span.matches(topic))
+            if not topics and not span.is_pattern:
+                raise Misconfigured(
+                    self._cluster.where,
+                    f"the topic {span.topic}",
+                    "no topic of that name",
+                    "create it, or mend the name",
+                )
+            for topic in topics:
+                chosen = known[topic] if span.partition is None else [span.partition]
+                if lacking := set(chosen) - set(known[topic]):
+                    raise Misconfigured(
+                        f"{self._cluster.where} topic {topic}",
+                        f"a partition {lacking.pop()}",
+                        f"{len(known[topic])} partitions, from 0 on",
+                    )
+                places |= dict.fromkeys((topic, p) for p in chosen)
+        return list(places)
+
+    def starts(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Where each of them begins, or goes on when it comes back within a pass."""
+        bounded = self._ranges.stops is not None
+        starts = {
+            place: self._ranges.of[place].start
+            for place in places
+            if bounded and place in self._ranges.of and place not in self._begun
+        }
+        starts |= self._anew([place for place in places if place not in starts])
+        self._begun |= starts.keys()
+        for place, start in starts.items():
+            stop = (self._ranges.stops or {}).get(place)
+            self._ranges.of.setdefault(place, Range(start, stop))
+        return starts
+
+    def _anew(self, places: Sequence[Place]) -> dict[Place, int]:
+        asks = [p for p in places if self._is_member or self._said(p, "start") == "committed"]
+        committed = self._cluster.committed_offsets(asks) if asks else {}
+        return {
+            place: offset
+            if (offset := committed.get(place, -1)) >= 0
+            else self._at(place, self._said(place, "start"))
+            for place in places
+        }
+
+    def _stop(self, place: Place) -> int:
+        said = self._said(place, "stop")
+        end = self._end_of(place)[1]
+        if said is None:
+            return end
+        at = self._cluster.committed_offsets([place])[place] if said == "committed" else None
+        at = self._at(place, said) if at is None or at < 0 else at
+        return min(at, end) if self._wanted.eof or not isinstance(said, int) else at
+
+    def _said(self, place: Place, which: str) -> Bound:
+        topic, partition = place
+        spans = (s for s in self._wanted.spans if s.matches(topic))
+        own: Bound = next(
+            (getattr(s, which) for s in spans if s.partition in (None, partition)), None
+        )
+        general: Bound = getattr(self._wanted, which)
+        return general if own is None else own
+
+    def _at(self, place: Place, bound: Bound) -> int:
+        """The offset of a bound."""
+        if isinstance(bound, int):
+            return bound
+        if isinstance(bound, datetime):
+            found = self._cluster.since([place], milliseconds(bound))[place]
+            return found if found >= 0 else self._end_of(place)[1]
+        word = bound if bound in ("earliest", "latest") else self._wanted.reset
+        return self._end_of(place)[word in LATEST]
+
+    def _end_of(self, place: Place) -> tuple[int, int]:
+        """First and next offset of a partition; asked once a pass."""
+        topic, _ = place
+        if place not in self._ends.get(topic, {}):
+            self._ends[topic] = self._cluster.ends(topic)
+        return self._ends[topic][place]

@@ -1,0 +1,265 @@
+"""Records in, by the batch and between bounds: what lies under every Kafka dataset.
+
+A `Reader` reads spans of topics, either as a member of a group or partitions of its own choice,
+and ends where it was told to. It tells a `Watch` of partitions that leave, while they are still
+ours. Nothing is decided here about what is committed.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from typing import Any, Protocol
+
+import confluent_kafka as ck
+
+from bridge.errors import Unavailable
+from bridge.kafka.bounds import Bounds, Ranges, Wanted
+from bridge.kafka.client import translate, translated
+from bridge.kafka.consumer import Consumer
+from bridge.kafka_errors import FAMILIES
+from bridge.settings import Kafka
+from bridge.spans import Place
+
+SLICE_S = 0.01  # an end is noticed so soon; `consume` itself waits for as many as it was asked for
+OPTIONS: dict[str, str | int] = {
+    "queued.min.messages": 10_000,  # more leave the cache of the processor: a quarter slower
+    "queued.max.messages.kbytes": 32_768,
+}
+STRATEGY, PROTOCOL = "partition.assignment.strategy", "group.protocol"
+Message = ck.Message
+
+
+class Watch(Protocol):
+    """Who wants to know of partitions that leave; called by the thread that reads."""
+
+    def tick(self) -> None:
+        """Now and then, while there is nothing else to do."""
+
+    def leaving(self, places: frozenset[Place]) -> None:
+        """They are still ours: what is done can be committed until this returns."""
+
+    def left(self, places: frozenset[Place], warned: bool) -> None:
+        """They are not ours any more; without a warning, not for a while."""
+
+
+class Rows:
+    """A batch as it was read; each method is one column, made at compiled speed."""
+
+    def __init__(self, messages: list[Message], topic: str = "") -> None:
+        self._messages = messages
+        self.only = topic  # of all of them; "": they may have several
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def value(self) -> list[bytes | None]:
+        return list(map(Message.value, self._messages))
+
+    def key(self) -> list[bytes | None]:
+        return list(map(Message.key, self._messages))
+
+    def topic(self) -> list[str]:
+        return list(map(Message.topic, self._messages))  # type: ignore[arg-type]
+
+    def partition(self) -> Iterator[int]:
+        return map(Message.partition, self._messages)  # type: ignore[arg-type]
+
+    def offset(self) -> Iterator[int]:
+        return map(Message.offset, self._messages)  # type: ignore[arg-type]
+
+    def timestamp(self) -> Iterator[int]:  # ms
+        return map(itemgetter(1), map(Message.timestamp, self._messages))
+
+    def header(self, name: str) -> list[Any]:
+        """The last of this name in each record (as Java's ``lastHeader``), empty where none is."""
+        headers = map(Message.headers, self._messages)
+        return [dict(h).get(name) or b"" if h else b"" for h in headers]
+
+
+class Reader(Consumer):
+    """Reads what is wanted.
+
+    Args:
+        kafka: the cluster; its ``options`` go over all others.
+        group: of which to be a member, or under which to commit where partitions are named; "": no
+            group, all partitions.
+        wanted: what to read.
+        ranges: of an earlier pass, or empty ones to be filled in.
+        watch: is told of partitions that leave.
+    """
+
+    def __init__(
+        self, kafka: Kafka, group: str, wanted: Wanted, ranges: Ranges, watch: Watch
+    ) -> None:
+        self._is_member = bool(group) and not wanted.is_assigned
+        by_broker = kafka.options.get(PROTOCOL) == "consumer"  # KIP-848
+        strategy = str(kafka.options.get(STRATEGY, "cooperative-sticky"))
+        self._is_cooperative = by_broker or strategy.startswith("cooperative")
+        super().__init__(kafka, group, OPTIONS | ({} if by_broker else {STRATEGY: strategy}))
+        self._wanted = wanted
+        self._ranges = ranges
+        self._bounds = Bounds(self, wanted, ranges, self._is_member)
+        self._watch = watch
+        self._mine: set[Place] = set()
+        self._done: set[Place] = set()
+        topics = {span.topic for span in wanted.spans if not span.is_pattern}
+        self._only = (
+            topics.pop() if len(topics) == 1 == len({s.topic for s in wanted.spans}) else ""
+        )
+        self._joined = False
+        self._held = False
+        self._slipped: list[Message] = []  # that came while we held still
+
+    def open(self) -> None:
+        """Find out what there is, and begin.
+
+        Raises:
+            Unavailable: no broker answers.
+            Misconfigured: there is no such topic or partition, or the group is refused.
+        """
+        self._bounds.settle()
+        if self._is_member:
+            topics = [span.topic for span in self._wanted.spans]
+            self._consumer.subscribe(
+                topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            )
+            return
+        starts = self._bounds.starts(self._bounds.places())
+        self._joined = True
+        self._mine = set(starts)
+        self.assign(starts)
+        self._finish_empty(starts)
+
+    def read(self, rows: int, wait_s: float) -> Rows:
+        """Up to so many records; no record is held back for longer than ``wait_s``.
+
+        Raises:
+            HaltereError: the group or a topic is refused. Of a broker that is away nothing is
+                raised: librdkafka comes back to it.
+        """
+        found, self._slipped = self._slipped, []
+        until = time.monotonic() + wait_s
+        while len(found) < rows and not self.finished():
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            self._watch.tick()
+            with translated(self.where):
+                came = self._consumer.consume(rows - len(found), min(left, SLICE_S))
+            if came := self._sound(came):
+                if not found:
+                    until = time.monotonic() + wait_s - SLICE_S
+                found = found + came if found else came
+        return Rows(found, self._only)
+
+    def finished(self) -> bool:
+        """Whether everything that is ours was read to where it ends."""
+        return self._joined and self._ranges.stops is not None and self._mine <= self._done
+
+    def hold(self) -> None:
+        """Stay a member, and take nothing: for one who has no room."""
+        with translated(self.where):
+            if not self._held:
+                self._consumer.pause(self._consumer.assignment())
+                self._held = True
+            message = self._consumer.poll(0)
+        if message is not None:
+            self._slipped += self._sound([message])
+
+    def go_on(self) -> None:
+        """After `hold`."""
+        if self._held:
+            self._held = False
+            mine = self._mine - self._done
+            with translated(self.where):
+                self._consumer.resume([ck.TopicPartition(t, p) for t, p in mine])
+
+    def _sound(self, messages: list[Message]) -> list[Message]:
+        """Without events, and without what is not ours to read."""
+        if self._lost:  # while these were collected: their next owner reads them
+            gone, self._lost = self._lost, set()
+            messages = [m for m in messages if (m.topic(), m.partition()) not in gone]
+        if any(map(Message.error, messages)):
+            for message in messages:
+                self._noted(message)
+            messages = [m for m in messages if m.error() is None]
+        return self._clipped(messages) if self._ranges.stops is not None else messages
+
+    def _clipped(self, messages: list[Message]) -> list[Message]:
+        """Without what lies at or behind a stop; notes which partitions are done."""
+        stops = self._ranges.stops or {}
+        if not messages:
+            return messages
+        nearest = min(stops.values(), default=0)
+        ends = messages[-1:] if len(self._mine) == 1 else messages
+        if max(map(Message.offset, ends)) + 1 < nearest:  # type: ignore[type-var, operator]
+            return messages
+        kept = []
+        for message in messages:
+            place, offset = _place(message), message.offset() or 0
+            stop = stops.get(place, 0)
+            if offset < stop:
+                kept.append(message)
+            if offset + 1 >= stop:
+                self._finish(place)
+        return kept
+
+    def _noted(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            return
+        if error.name() == "_PARTITION_EOF":
+            place = _place(message)
+            stops = self._ranges.stops or {}
+            if place in stops and (message.offset() or 0) >= stops[place]:
+                self._finish(place)
+        elif not error.retriable() and FAMILIES.get(error.name()) is not Unavailable:
+            raise translate(self.where, error)
+
+    def _finish(self, place: Place) -> None:
+        if place in self._done or place not in self._mine:
+            return
+        self._done.add(place)
+        with translated(self.where):
+            self._consumer.pause([ck.TopicPartition(*place)])
+
+    def _finish_empty(self, starts: Mapping[Place, int]) -> None:
+        stops = self._ranges.stops or {}
+        for place, start in starts.items():
+            if place in stops and start >= stops[place]:
+                self._finish(place)
+
+    # The group. librdkafka calls these from within `consume` and `poll`.
+
+    def _assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        places = [(p.topic, p.partition) for p in partitions]
+        starts = self._bounds.starts(places)
+        self._joined = True
+        self._mine |= set(places)
+        self._held = False
+        assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]
+        with translated(self.where):
+            if self._is_cooperative:
+                self._consumer.incremental_assign(assigned)
+            else:
+                self._consumer.assign(assigned)
+        self._finish_empty(starts)
+
+    def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        gone = frozenset((p.topic, p.partition) for p in partitions)
+        self._watch.leaving(gone)
+        self._leave(gone, warned=True)
+
+    def _lose(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._leave(frozenset((p.topic, p.partition) for p in partitions), warned=False)
+
+    def _leave(self, gone: frozenset[Place], warned: bool) -> None:
+        self._mine -= gone
+        self._done -= gone
+        self._lost |= gone
+        self._slipped = [m for m in self._slipped if _place(m) not in gone]
+        self._watch.left(gone, warned)
+
+
+def _place(message: Message) -> Place:
+    return message.topic() or "", message.partition() or 0

@@ -1,0 +1,95 @@
+"""`CommitCallback`: in ``fit``, ``evaluate`` and ``predict`` a batch that is done is committed."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bridge.errors import Misconfigured
+from ml.feed import Reporter
+from ml.lineage import Lineage, lineage
+
+
+class CommitCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Commits the offsets of each batch when Keras is done with it, never when it is read.
+
+    Offsets go to Kafka once a second, before a partition leaves, and at the end.
+
+    Args:
+        dataset: what is given to ``fit``, ``evaluate`` or ``predict``: a `KafkaDataset` with a
+            group, or what was made of one or several by map, zip, batch and prefetch.
+
+    Raises:
+        Misconfigured: there is no group, or rows are added, dropped or reordered on the way.
+
+    ::
+
+        train = ml.KafkaDataset("cars", group="g", eof=True, batch_rows=32, decode="json", ...)
+        model.fit(train.map(split), callbacks=[ml.CommitCallback(train.map(split))])
+    """
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        super().__init__()
+        self._lines: list[Lineage] = lineage(dataset)
+        for line in self._lines:
+            if not line.source.group:
+                raise Misconfigured("CommitCallback", "a KafkaDataset with group=", "none")
+        self._begin()
+        self._fits = False  # then what is evaluated is another dataset
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._fits = True
+        self._begin()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._steps = 0
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        if not self._fits:
+            self._begin()
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        self._begin()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._done(batch)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._fits:
+            self._done(batch)
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._done(batch)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._fits = False
+        self._commit()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        if not self._fits:
+            self._commit()
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        self._commit()
+
+    def _begin(self) -> None:
+        self._steps = 0  # of this epoch that are done
+        for line in self._lines:
+            line.source.report_to(Reporter(self))
+
+    def _done(self, batch: int) -> None:
+        """With ``steps_per_execution`` Keras tells of several steps at once."""
+        while self._steps <= batch:
+            self._steps += 1
+            for line in self._mine():
+                ledger = line.source.ledger
+                waiting = len(ledger) if line.rows else ledger.batches(1)
+                ledger.take(max(1, min(line.due(waiting), waiting)))
+
+    def _commit(self) -> None:
+        for line in self._mine():
+            line.source.commit()
+
+    def _mine(self) -> list[Lineage]:
+        """An `OutputCallback` beside this one reports by itself."""
+        return [line for line in self._lines if line.source.is_reported_by(self)]

@@ -1,0 +1,241 @@
+"""What a dataset has handed out and nobody has reported done: offsets and keys, in order. No I/O.
+
+Keras shows its callbacks only the outputs of a batch, and the source runs ahead of them; so where
+each row came from is kept here, beside the tensors, until its batch is reported done. Rows leave in
+the order they came, so what lies between source and report may group them anew but must not add,
+drop or reorder them.
+
+Written by the thread that reads, reported to by the one that computes; ``lock`` is both's.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from bridge.errors import Misconfigured
+from bridge.spans import Place
+
+KEPT = 4_000_000  # rows that may wait to be reported; then the oldest are forgotten
+ADVICE = (
+    "between the dataset and its report map, batch, zip and prefetch only;"
+    " filter, shuffle and skip after the rows have been reported"
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One batch as it was read."""
+
+    places: Sequence[Place]
+    place: np.ndarray  # (rows,), int32: index into places
+    offset: np.ndarray  # (rows,), int64
+    key: Sequence[bytes | None]  # (rows,), or () where nobody asks for them
+    passed: Mapping[Place, int]  # next offsets once all of it is done; rows may have been dropped
+    lost: set[Place] = field(default_factory=set)  # partitions that went before it was done
+
+
+class Piece(NamedTuple):
+    """Neighbouring rows of one batch."""
+
+    entry: Entry
+    begin: int
+    end: int
+
+    def rows(self) -> Iterator["Row"]:
+        """Where each came from."""
+        entry = self.entry
+        for n in range(self.begin, self.end):
+            place = entry.places[entry.place[n]]
+            key = entry.key[n] if entry.key else None
+            yield Row(place, int(entry.offset[n]), key, place not in entry.lost)
+
+    def columns(self) -> "Columns":
+        """Where they came from, by column."""
+        topics = np.array([topic.encode() for topic, _ in self.entry.places], object)
+        partitions = np.array([partition for _, partition in self.entry.places], np.int32)
+        place = self.entry.place[self.begin : self.end]
+        return Columns(topics[place], partitions[place], self.entry.offset[self.begin : self.end])
+
+
+class Row(NamedTuple):
+    """Where one row came from."""
+
+    place: Place
+    offset: int
+    key: bytes | None
+    is_ours: bool  # false: its partition went to another, who reads it again
+
+
+class Columns(NamedTuple):
+    """Where the rows of a batch came from, as the batch itself says."""
+
+    topic: np.ndarray  # (rows,), bytes
+    partition: np.ndarray  # (rows,), int32
+    offset: np.ndarray  # (rows,), int64
+
+    def said(self, n: int) -> str:
+        return f"{self.topic[n].decode()} {self.partition[n]} {self.offset[n]}"
+
+
+class Ledger:
+    """The rows that are under way."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.keys = False  # whether anybody asks for them
+        self.pending: dict[Place, int] = {}  # next offsets that are done and not committed
+        self.reports = 0
+        self._moved = threading.Condition(self.lock)
+        self._entries: deque[Entry] = deque()
+        self._taken = 0  # rows of the first entry
+        self._rows = 0
+        self._forgot = False
+        self._committed: dict[Place, int] = {}
+
+    def __len__(self) -> int:
+        """Rows that are not reported."""
+        return self._rows
+
+    def write(self, entry: Entry) -> None:
+        """A batch was read, and goes on its way."""
+        with self.lock:
+            self._entries.append(entry)
+            self._rows += len(entry.offset)
+            while self._rows > KEPT:
+                self._rows -= len(self._entries.popleft().offset) - self._taken
+                self._taken, self._forgot = 0, True
+
+    def batches(self, count: int) -> int:
+        """Rows of the oldest so many batches that are not reported."""
+        with self.lock:
+            sizes = [piece.end - piece.begin for piece in self._waiting()]
+            return sum([size for size in sizes if size][:count])
+
+    def take(self, count: int) -> list[Piece]:
+        """Report the next rows done.
+
+        Raises:
+            Misconfigured: there are not so many, so some were added on the way.
+        """
+        with self.lock:
+            self._see_that_there_are(count)
+            pieces: list[Piece] = []
+            while count:
+                piece = self._take_of_first(count)
+                count -= piece.end - piece.begin
+                pieces.append(piece)
+            while self._entries and not len(self._entries[0].offset):
+                self._close_first()  # all of its rows were dropped
+            self.reports += 1
+            self._moved.notify_all()
+            return pieces
+
+    def take_to(self, batch: Columns) -> None:
+        """Report these rows done, and all before them.
+
+        Raises:
+            Misconfigured: they are not, in this order, what was read.
+        """
+        if not len(batch.offset):
+            return
+        with self.lock:
+            begin = self._find(batch)
+            self._compare(begin, batch)
+            self.take(begin + len(batch.offset))
+
+    def lose(self, places: frozenset[Place]) -> None:
+        """These partitions are another's: nothing of them is committed or passed on."""
+        with self.lock:
+            for entry in self._entries:
+                entry.lost |= places
+            for place in places:
+                self.pending.pop(place, None)
+                self._committed.pop(place, None)
+
+    def settle(self, places: frozenset[Place], timeout_s: float) -> None:
+        """Wait until all rows of these partitions are reported, if anybody reports."""
+        with self._moved:
+            if self.reports:
+                self._moved.wait_for(lambda: not self._is_awaited(places), timeout_s)
+
+    def settled(self, commit: Callable[[Mapping[Place, int]], None]) -> None:
+        """Commit what is done, through this."""
+        with self.lock:
+            if self.pending:
+                commit(dict(self.pending))
+                self._committed |= self.pending
+                self.pending.clear()
+
+    def _is_awaited(self, places: frozenset[Place]) -> bool:
+        return any(not places.isdisjoint(e.places) for e in self._entries if len(e.offset))
+
+    def _see_that_there_are(self, count: int) -> None:
+        if self._forgot:
+            raise Misconfigured(
+                "report", f"at most {KEPT} rows that are not reported", "more", "commit more often"
+            )
+        if count > self._rows:
+            received = f"a batch of {count} rows"
+            raise Misconfigured("report", f"at most {self._rows} rows", received, ADVICE)
+
+    def _take_of_first(self, most: int) -> Piece:
+        entry, begin = self._entries[0], self._taken
+        end = min(begin + most, len(entry.offset))
+        self._rows -= end - begin
+        self._taken = end
+        taken = entry.place[begin:end]
+        for n in np.unique(taken):
+            if (place := entry.places[n]) not in entry.lost:
+                self._is_done(place, int(entry.offset[begin:end][taken == n][-1]) + 1)
+        if end == len(entry.offset):
+            self._close_first()
+        return Piece(entry, begin, end)
+
+    def _close_first(self) -> None:
+        entry = self._entries.popleft()
+        self._taken = 0
+        for place, offset in entry.passed.items():
+            if place not in entry.lost:
+                self._is_done(place, offset)
+
+    def _is_done(self, place: Place, offset: int) -> None:
+        """A later pass begins again, and takes no commit back."""
+        if offset > self._committed.get(place, -1):
+            self.pending[place] = max(offset, self.pending.get(place, -1))
+
+    def _find(self, batch: Columns) -> int:
+        """How many rows come before the first of these."""
+        before = 0
+        for piece in self._waiting():
+            known = piece.columns()
+            same = (known.offset == batch.offset[0]) & (known.partition == batch.partition[0])
+            for n in np.flatnonzero(same):
+                if known.topic[n] == batch.topic[0]:
+                    return before + int(n)
+            before += len(known.offset)
+        expected = "rows that were read and not reported"
+        raise Misconfigured("the batch", expected, batch.said(0), ADVICE)
+
+    def _compare(self, begin: int, batch: Columns) -> None:
+        pieces = [piece.columns() for piece in self._waiting()]
+        read = Columns(*(np.concatenate(c)[begin:] for c in zip(*pieces, strict=True)))
+        self._see_that_there_are(begin + len(batch.offset))
+        for n in range(len(batch.offset)) if not _same(read, batch) else ():
+            if read.said(n) != batch.said(n):
+                expected = f"{read.said(n)}, as it was read"
+                raise Misconfigured(f"row {n} of the batch", expected, batch.said(n), ADVICE)
+
+    def _waiting(self) -> list[Piece]:
+        """What is not reported, the oldest first."""
+        begins = [self._taken] + [0] * len(self._entries)
+        pairs = zip(self._entries, begins, strict=False)
+        return [Piece(entry, begin, len(entry.offset)) for entry, begin in pairs]
+
+
+def _same(read: Columns, batch: Columns) -> bool:
+    count = len(batch.offset)
+    return all(np.array_equal(r[:count], b) for r, b in zip(read, batch, strict=True))

@@ -1,0 +1,105 @@
+"""Readers that are killed, and that come and go: nothing is missing, nothing doubled where said."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.kafka import ensure_topic
+from bridge.settings import Kafka
+from bridge.spans import Span
+from tests.ml.topic import fill, numbered, read, topic, values
+from tests.poll import until
+
+pytestmark = pytest.mark.broker
+
+Start = Callable[[str, str, str, str], subprocess.Popen[bytes]]
+PATIENCE_S = 90.0  # the dead are missed after 6 s; TensorFlow starts in 5 s on a busy machine
+
+
+@pytest.fixture
+def start(kafka_settings: Kafka, tmp_path: Path) -> Iterator[Start]:
+    """Starts a member: topic, group, name, how."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, group: str, who: str, how: str) -> subprocess.Popen[bytes]:
+        where = (kafka_settings.bootstrap_servers, name, group, str(tmp_path / who), how)
+        with (tmp_path / f"{who}.log").open("ab") as log:
+            command = (sys.executable, "-m", "tests.ml.member", *where)
+            running.append(subprocess.Popen(command, stdout=log, stderr=log))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def done(file: Path) -> list[tuple[int, int]]:
+    """Partitions and offsets, as the member wrote them; a last line may be cut."""
+    if not file.exists():
+        return []
+    whole, _, _ = file.read_text("ascii").rpartition("\n")
+    pairs = [line.split(" ") for line in whole.splitlines()]
+    return [(int(partition), int(offset)) for partition, offset in pairs]
+
+
+def test_kill_9_in_the_middle_loses_no_record(
+    kafka_settings: Kafka, tmp_path: Path, start: Start
+) -> None:
+    name = topic(kafka_settings)
+    fill(kafka_settings, name, numbered(2000))
+    first = start(name, name, "first", "loop")
+    until(lambda: len(done(tmp_path / "first")) > 300, PATIENCE_S)
+    first.kill()
+    first.wait()
+    start(name, name, "second", "loop")
+
+    def both() -> list[tuple[int, int]]:
+        return done(tmp_path / "first") + done(tmp_path / "second")
+
+    until(lambda: len(set(both())) >= 2000, PATIENCE_S)
+    assert set(both()) == {(0, n) for n in range(2000)}
+    assert len(both()) - 2000 <= 20  # the batch that was in hand
+
+
+def test_a_rebalance_between_two_readers_loses_and_doubles_no_record(
+    kafka_settings: Kafka, tmp_path: Path, start: Start
+) -> None:
+    name = topic(kafka_settings, 4)
+    for partition in range(4):
+        fill(kafka_settings, name, numbered(4000), partition)
+    start(name, name, "first", "loop")
+    until(lambda: len(done(tmp_path / "first")) > 300, PATIENCE_S)
+    start(name, name, "second", "loop")
+
+    def both() -> list[tuple[int, int]]:
+        return done(tmp_path / "first") + done(tmp_path / "second")
+
+    until(lambda: len(set(both())) >= 16_000, PATIENCE_S)
+    assert sorted(both()) == [(p, n) for p in range(4) for n in range(4000)]
+    assert done(tmp_path / "second")
+
+
+def test_predictions_are_exactly_once_whoever_is_killed(
+    kafka_settings: Kafka, tmp_path: Path, start: Start
+) -> None:
+    name = topic(kafka_settings, 4)
+    for partition in range(4):
+        fill(kafka_settings, name, numbered(2000, 2000 * partition), partition)
+    ensure_topic(kafka_settings, Span(f"{name}-out"))
+    first = start(name, name, "first", "sink")
+
+    def predicted() -> list[bytes]:
+        return values(read(f"{name}-out", kafka_settings))
+
+    until(lambda: len(predicted()) > 300, PATIENCE_S)
+    start(name, name, "second", "sink")
+    until(lambda: len(predicted()) > 4000, PATIENCE_S)
+    first.kill()
+    first.wait()
+    start(name, name, "first", "sink")
+    until(lambda: len(predicted()) >= 8000, PATIENCE_S)
+    assert sorted(predicted()) == sorted(b"[%d.0]" % n for n in range(8000))
