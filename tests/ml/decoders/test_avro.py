@@ -10,12 +10,11 @@ import pytest
 
 from bridge import wire
 from bridge.contracts import Position, Reading
-from bridge.errors import Malformed, Misconfigured, Unavailable
 from ml.decoders import Decoded, Field, Fields, Framing, build
 from ml.decoders.avro import AvroDecoder
 from ml.decoders.frames import Group
 from tests.ml.decoders import ways
-from tests.ml.decoders.ways import same
+from tests.ml.decoders.avro import decode, encode, of, reading, record, told
 
 NAN = float("nan")
 READING = wire.SCHEMAS[Reading]
@@ -28,56 +27,6 @@ FIELDS: Fields = {
     "names": Field("string", "channels", (None,)),
     "quality": "int8",
 }
-
-
-def reading(n: int) -> Reading:
-    return Reading(
-        device=f"d{n}",
-        device_class="pump",
-        time=1_700_000_000_000_000 + n,
-        received=1_700_000_000_000_500 + n,
-        channels=tuple("abcde"[: n % 3 + 1]),
-        values=(1.5 * n, -n / 3, float(n), 1e-9, -1e30),
-        units=("Cel", "mm/s"),
-        source=f"t/{n}",
-        id=f"{n:016x}",
-        states=("mode",) if n % 2 else (),
-        state_values=("on",) if n % 2 else (),
-        position=Position(1.0 + n, 2.0, speed=3.0 if n % 3 else None) if n % 4 else None,
-        quality=n,
-    )
-
-
-def record(name: str = "R", /, **types: Any) -> dict[str, Any]:
-    fields = [{"name": key, **type_} for key, type_ in types.items()]
-    return {"type": "record", "name": name, "fields": fields}
-
-
-def of(type_: Any, **more: Any) -> dict[str, Any]:
-    return {"type": type_, **more}
-
-
-def encode(schema: Any, *rows: Any) -> list[bytes]:
-    parsed = fastavro.parse_schema(schema)
-    values = []
-    for row in rows:
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, parsed, row)
-        values.append(out.getvalue())
-    return values
-
-
-def decode(schema: Any, fields: Fields | None, values: list[bytes]) -> Decoded:
-    """Bare ones, both ways."""
-    decoder = AvroDecoder(fields, schema, Framing("bare"))
-    two = decoder.ways(Group(b"", np.arange(len(values)), values))
-    found = ways.fast(two, values)
-    same(found, ways.slow(two, values))
-    return found
-
-
-def told(found: Decoded) -> list[str]:
-    return [str(error) for _, error in found.misfits]
 
 
 ENCODERS = [wire.Encoder(), wire.Encoder(ids={Reading: 7})]
@@ -272,29 +221,3 @@ def test_one_long_array_among_short_ones(items: str) -> None:
     dtype = {"double": "float64", "string": "string", "long": "int64"}[items]
     field = Field(dtype, shape=(None,))
     assert decode(schema, {"a": field}, values).columns["a"].shape == (121, 5000)
-
-
-DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 4}
-MAP = {"type": "map", "values": "int"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "schema", "words"),
-    [
-        (None, None, "fields: expected the fields to read, received none"),
-        ({"a": "int32"}, None, "schema: expected an Avro schema, received none"),
-        (None, "nonsense", "schema: expected an Avro schema of a record, received"),
-        (None, '"string"', "schema: expected an Avro schema of a record, received 'string', which"),
-        ({"b": "int32"}, SCHEMAS[1], "fields.b: expected a field of the schema"),
-        ({"a": "string"}, SCHEMAS[1], "fields.a: expected a type of column for Avro's int"),
-        ({"a": "int32"}, SCHEMAS[3], "fields.a: expected a type of column for Avro's double"),
-        ({"a": Field("int32", shape=(2,))}, SCHEMAS[1], r"fields.a: expected the shape \(\)"),
-        ({"a": "int32", "a.b": "int32"}, SCHEMAS[1], "fields.a.b: expected a field of the schema"),
-        ({"a": "string"}, record(a=of(DECIMAL)), "fields.a: expected a scalar"),
-        ({"a": "string"}, record(a=of(MAP)), "fields.a: expected a scalar"),
-    ],
-    ids=str,
-)
-def test_a_decoder_that_cannot_be_says_why(fields: Any, schema: Any, words: str) -> None:
-    with pytest.raises(Misconfigured, match=words):
-        build("avro", fields, schema, Framing())

@@ -112,13 +112,13 @@ def check(schema: Any, values: list[bytes]) -> list[int]:
     return [n for n, _ in found.misfits]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches())
 def test_both_ways_give_the_same(batch: tuple[Any, list[bytes]]) -> None:
     check(*batch)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(broken())
 def test_both_ways_give_the_same_of_broken_bytes(batch: tuple[Any, list[bytes]]) -> None:
     check(*batch)

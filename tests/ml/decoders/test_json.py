@@ -306,13 +306,13 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(RECORDS | TWICE | damaged() | st.binary(max_size=8), min_size=1, max_size=6))
 def test_both_ways_give_the_same(values: list[bytes]) -> None:
     same(fast(FIELDS, values), slow(FIELDS, values))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 def test_both_ways_agree_on_what_has_no_default(values: list[bytes]) -> None:
     fields: Fields = {
