@@ -4,17 +4,22 @@ A span is a topic or a pattern of topics (``^`` begins one, as in librdkafka), a
 one partition of it, and from where to where: ``"topic:partition:start:stop"``.
 """
 
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bridge.errors import Misconfigured
 
 Bound = int | str | datetime | None  # an offset, a word of WORDS, a time; None: nothing was said
 Place = tuple[str, int]  # topic, partition
 WORDS = ("earliest", "latest", "committed")
-TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+TOPIC = re.compile(r"(?!\.\.?$)[a-zA-Z0-9._-]{1,249}")
+PYTHONIC = re.compile(r"\\[A-Za-z0-9]|\(\?")  # what librdkafka's expressions do not know
+LAST_PARTITION, LAST_OFFSET = 2**31 - 1, 2**63 - 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,11 @@ class Span:
         return self.topic.startswith("^")
 
     def matches(self, topic: str) -> bool:
-        """Whether the span is about this topic."""
+        """Whether the span is about this topic; a pattern is not, of Kafka's own ``__`` topics."""
         if self.is_pattern:
-            return re.search(self.topic, topic) is not None
+            return re.search(self.topic, topic) is not None and (
+                self.topic.startswith("^__") or not topic.startswith("__")
+            )
         return topic == self.topic
 
     @classmethod
@@ -50,6 +57,8 @@ class Span:
             Misconfigured: it is none.
         """
         where = f"topics {text!r}"
+        if not isinstance(text, str):
+            raise Misconfigured(where, "a text", type(text).__name__)
         if text.startswith("^"):
             _compiled(where, text)
             return cls(text)
@@ -79,33 +88,43 @@ def spans(topics: str | Sequence[str]) -> tuple[Span, ...]:
         raise Misconfigured("topics", "at least one topic", "none")
     if len({span.partition is None for span in found}) > 1:
         raise Misconfigured("topics", "a partition in each or in none of them", repr(topics))
+    if len({(span.topic, span.partition) for span in found}) < len(found):
+        raise Misconfigured("topics", "each topic or partition once", repr(topics))
     return found
 
 
-def bound(name: str, value: Bound) -> Bound:
-    """The bound, if it is one.
+def bound(name: str, value: Any) -> Bound:
+    """The bound, if it is one; an offset of numpy's is an int.
 
     Raises:
-        Misconfigured: it is an unknown word, a negative offset, or a time without a zone.
+        Misconfigured: it is an unknown word, no offset that can be, or a time without a zone.
     """
-    if isinstance(value, datetime) and value.tzinfo is None:
-        expected = "a datetime with a time zone, for instance datetime(2026, 1, 2, tzinfo=UTC)"
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            expected = "a datetime with a time zone, for instance datetime(2026, 1, 2, tzinfo=UTC)"
+            raise Misconfigured(name, expected, repr(value))
+        if value < EPOCH:
+            raise Misconfigured(name, "a time after 1970", str(value))
+        return value
+    if value is None or (isinstance(value, str) and value in WORDS):
+        return value
+    try:
+        offset = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        offset = -1
+    if not 0 <= offset <= LAST_OFFSET:
+        expected = f"an offset of 0 or more, a datetime, or one of {', '.join(WORDS)}"
         raise Misconfigured(name, expected, repr(value))
-    if isinstance(value, str) and value not in WORDS:
-        raise Misconfigured(name, f"an offset, a datetime, or one of {', '.join(WORDS)}", value)
-    if isinstance(value, int) and (value < 0 or isinstance(value, bool)):
-        raise Misconfigured(name, "an offset of 0 or more", repr(value))
-    return value
+    return offset
 
 
 def milliseconds(time: datetime) -> int:
-    """Since the epoch.
+    """Since the epoch, the next whole one: no record before the time is at or behind it.
 
-    >>> from datetime import UTC
-    >>> milliseconds(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
-    1000
+    >>> milliseconds(datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=UTC))
+    1001
     """
-    return int(time.timestamp() * 1000)
+    return -((EPOCH - time) // timedelta(milliseconds=1))
 
 
 def _bound(where: str, name: str, text: str) -> Bound:
@@ -115,13 +134,17 @@ def _bound(where: str, name: str, text: str) -> Bound:
 
 
 def _number(where: str, name: str, text: str) -> int:
-    if text.isascii() and text.isdigit():
+    most = LAST_PARTITION if name == "partition" else LAST_OFFSET
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most:
         return int(text)
     expected = "a number" if name == "partition" else f"a number or one of {', '.join(WORDS)}"
-    raise Misconfigured(f"{where} {name}", expected, repr(text))
+    raise Misconfigured(f"{where} {name}", expected, repr(text[:40]))
 
 
 def _compiled(where: str, pattern: str) -> None:
+    if found := PYTHONIC.search(pattern):
+        expected = "an expression as librdkafka knows them"
+        raise Misconfigured(where, expected, found[0], "for instance [0-9] in place of \\d")
     try:
         re.compile(pattern)
     except re.error as error:

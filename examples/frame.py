@@ -11,11 +11,15 @@ from contextlib import ExitStack
 from typing import Any
 
 from bridge.brokers import KafkaBroker
-from bridge.errors import HaltereError
+from bridge.errors import HaltereError, Misconfigured
+from bridge.kafka import partitions
+from bridge.settings import Kafka
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own word for: warnings
 # Keras warns so of each dataset whose length it cannot know, as that of a stream
 warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+
+PATIENCE_S = 3.0  # with a Kafka that does not answer
 
 
 def say(text: str) -> None:
@@ -33,6 +37,19 @@ def options(about: str | None, prefix: str) -> argparse.ArgumentParser:
     return parser
 
 
+def look(servers: str, prefix: str) -> None:
+    """See that Kafka is there and has no such topics: a second run would append to the first.
+
+    Raises:
+        Unavailable: no broker answers.
+        Misconfigured: there is one.
+    """
+    say(f"Kafka at {servers}")
+    topics = partitions(Kafka(bootstrap_servers=servers), PATIENCE_S)
+    if old := sorted(topic for topic in topics if topic.startswith(f"{prefix}-")):
+        raise Misconfigured("--prefix", "a new one", f"one with a topic {old[0]}", "choose another")
+
+
 def play(run: Callable[[argparse.Namespace], dict[str, Any]], told: argparse.Namespace) -> None:
     """Run it on the Kafka that was named, or on one of its own; print what it finds."""
     begun = time.monotonic()
@@ -41,7 +58,7 @@ def play(run: Callable[[argparse.Namespace], dict[str, Any]], told: argparse.Nam
             if not told.servers:
                 say("starting Kafka")
                 told.servers = stack.enter_context(KafkaBroker(progress=say)).bootstrap_servers
-            say(f"Kafka at {told.servers}")
+            look(told.servers, told.prefix)
             found = run(told)
     except HaltereError as error:
         sys.exit(f"error: {error}")

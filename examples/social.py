@@ -7,7 +7,7 @@ model learns what an update is about; what it makes of the last fifth goes into 
 each prediction under the key of its update.
 
 The updates are made up, from a seed: three to eight words, two thirds of them of the subject and
-the others chatter; of 1 update in 20 the subject is given wrongly, so that about 95 % is the most
+the others chatter; 1 update in 20 is given a subject at random, so that about 96 % is the most
 that can be had. Nobody wrote these, and of real language the numbers say nothing.
 """
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from bridge.errors import Misconfigured
-from ml.feed import Reporter
+from ml.commits import Reporter
 from ml.lineage import Lineage, lineage
 
 
@@ -36,6 +36,11 @@ class CommitCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 raise Misconfigured("CommitCallback", "a KafkaDataset with group=", "none")
         self._begin()
         self._fits = False  # then what is evaluated is another dataset
+
+    def set_params(self, params: Any) -> None:
+        """Keras calls this once for each fit, evaluate and predict, the first of all."""
+        super().set_params(params)
+        self._fits = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._fits = True

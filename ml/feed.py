@@ -10,8 +10,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +18,11 @@ import tensorflow as tf
 from bridge import wire
 from bridge.contracts import DeadLetter
 from bridge.errors import HaltereError, Unavailable
-from bridge.kafka import Consumer, Producer, Ranges, Reader, Record, Rows
+from bridge.kafka import Producer, Ranges, Reader, Record, Rows
 from bridge.spans import Place
 from ml.batches import Batches, Misfit
+from ml.commits import Commits, Reporter
+from ml.interrupt import heard
 from ml.ledger import Ledger
 from ml.plan import Plan
 
@@ -29,20 +30,7 @@ log = logging.getLogger(__name__)
 
 AHEAD = 3  # batches in the queue
 PATIENT_S = 0.5  # without room for so long, Kafka is told to send no more
-COMMIT_S = 1.0  # what was reported done is committed so often
-HAND_OVER_S = 5.0  # a partition that leaves waits so long for what was read of it
 LINGER_S = 30.0  # after the end, for so long without a report, the reader stays a member
-TRANSACTION_S = 0.1  # and so often where that is what makes results visible
-
-
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """Who reports what is done."""
-
-    who: object
-    keys: bool = False  # asks for them
-    commit: "Callable[[Pass, Mapping[Place, int]], None] | None" = None  # in the reader's place
-    is_transactional: bool = False
 
 
 class Feed:
@@ -52,6 +40,7 @@ class Feed:
         self.plan = plan
         self.batches = Batches(plan)
         self.ranges = Ranges()
+        self.committed: dict[Place, int] = {}
         self.is_followed = bool(plan.group)  # somebody may report what is done
         self.reporter: Reporter | None = None  # somebody will
         self.current: Pass | None = None
@@ -92,7 +81,8 @@ class Feed:
             Unavailable: there was none yet.
         """
         if self.current is None:
-            raise Unavailable("KafkaDataset", "that it is read before it is reported", "no pass")
+            remedy = "give the callback what fit, evaluate or predict reads"
+            raise Unavailable("KafkaDataset", "to be read before it is reported", "no pass", remedy)
         return self.current
 
 
@@ -101,11 +91,10 @@ class Pass:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self.ledger = Ledger()
+        self.ledger = Ledger(feed.committed)
         self.ledger.keys = bool(feed.reporter and feed.reporter.keys)
         self.failure: BaseException | None = None
-        self.reader: Reader | None = None
-        self._committed_at = 0.0  # s, monotonic
+        self.commits = Commits(feed.plan, self.ledger, feed.reporter)
         self._is_leaving = False
         dtypes = [tf.string, *(spec.dtype for spec in feed.flat)]  # the first: what went wrong
         with tf.device("CPU:0"):
@@ -123,30 +112,10 @@ class Pass:
         if self._thread is not threading.current_thread():
             self._thread.join()
 
-    def commit(self) -> None:
-        """Commit what was reported done.
-
-        Raises:
-            HaltereError: Kafka refuses.
-        """
-        reporter = self._feed.reporter
-        if reporter and (commit := reporter.commit):
-            self.ledger.settled(lambda offsets: commit(self, offsets))
-        else:
-            self.ledger.settled(self.commit_offsets)
-
-    def commit_offsets(self, offsets: Mapping[Place, int]) -> None:
-        """Under the reader's membership, or after it without one.
-
-        Raises:
-            HaltereError: Kafka refuses, for instance because another member has a partition now.
-        """
-        plan = self._feed.plan
-        if self.reader:
-            self.reader.commit(offsets)
-        elif plan.group:  # it has left; whoever has the partitions now is not overruled by Kafka
-            with Consumer(plan.kafka, plan.group) as consumer:
-                consumer.commit(offsets)
+    def interrupt(self) -> None:
+        """Ctrl-C: who waits for a record need not wait any longer."""
+        self._leave.set()
+        self.queue.close(cancel_pending_enqueues=True)
 
     # From here on, in the thread.
 
@@ -164,14 +133,12 @@ class Pass:
     def _read(self) -> None:
         plan = self._feed.plan
         with Reader(plan.kafka, plan.group, plan.wanted, self._feed.ranges, self) as reader:
-            self.reader = reader
+            self.commits.begin(reader)
             try:
                 self._read_all(reader)
             finally:
                 self._is_leaving = True
-                with self.ledger.lock:
-                    self._commit_rest()
-                    self.reader = None
+                self.commits.end()
 
     def _read_all(self, reader: Reader) -> None:
         plan = self._feed.plan
@@ -245,37 +212,26 @@ class Pass:
         told = self._feed.reporter or self.ledger.reports
         return not told and int(self.queue.size()) == 0
 
-    def _commit_rest(self) -> None:
-        try:
-            self.commit()
-        except HaltereError as error:
-            log.warning("the last offsets were not committed: %s", error)
-
     # `bridge.kafka.reader.Watch`
 
     def tick(self) -> None:
-        every = TRANSACTION_S if self._is_transactional() else COMMIT_S
-        now = time.monotonic()
-        if self.ledger.pending and now > self._committed_at + every:
-            self._committed_at = now
-            self.commit()
+        if heard():
+            for one in list(_LIVE):
+                one.interrupt()
+        self.commits.now_and_then()
 
     def leaving(self, places: frozenset[Place]) -> None:
         if self._is_leaving:  # of our own will: what is reported later can still be committed
             return
-        self.ledger.settle(places, HAND_OVER_S)
-        self._commit_rest()
+        self.commits.hand_over(places)
 
     def left(self, places: frozenset[Place], warned: bool) -> None:
         if self._is_leaving:
             return
         self.ledger.lose(places)
-        if not warned and self._is_transactional():
+        if not warned and self.commits.is_transactional:
             where = f"group {self._feed.plan.group}"
             raise Unavailable(where, "to keep its partitions", "they went to another member")
-
-    def _is_transactional(self) -> bool:
-        return self._feed.reporter is not None and self._feed.reporter.is_transactional
 
 
 def _letter(topic: str, misfit: Misfit, time_us: int) -> Record:

@@ -82,19 +82,23 @@ class Columns(NamedTuple):
 
 
 class Ledger:
-    """The rows that are under way."""
+    """The rows that are under way.
 
-    def __init__(self) -> None:
+    Args:
+        committed: of earlier passes over the same dataset; a later one takes no commit back.
+    """
+
+    def __init__(self, committed: dict[Place, int] | None = None) -> None:
         self.lock = threading.RLock()
         self.keys = False  # whether anybody asks for them
         self.pending: dict[Place, int] = {}  # next offsets that are done and not committed
         self.reports = 0
-        self._moved = threading.Condition(self.lock)
+        self.moved = threading.Condition(self.lock)  # something was reported or committed
         self._entries: deque[Entry] = deque()
         self._taken = 0  # rows of the first entry
         self._rows = 0
         self._forgot = False
-        self._committed: dict[Place, int] = {}
+        self._committed = {} if committed is None else committed
 
     def __len__(self) -> int:
         """Rows that are not reported."""
@@ -108,6 +112,7 @@ class Ledger:
             while self._rows > KEPT:
                 self._rows -= len(self._entries.popleft().offset) - self._taken
                 self._taken, self._forgot = 0, True
+            self._close_empty()
 
     def batches(self, count: int) -> int:
         """Rows of the oldest so many batches that are not reported."""
@@ -128,10 +133,9 @@ class Ledger:
                 piece = self._take_of_first(count)
                 count -= piece.end - piece.begin
                 pieces.append(piece)
-            while self._entries and not len(self._entries[0].offset):
-                self._close_first()  # all of its rows were dropped
+            self._close_empty()
             self.reports += 1
-            self._moved.notify_all()
+            self.moved.notify_all()
             return pieces
 
     def take_to(self, batch: Columns) -> None:
@@ -143,9 +147,13 @@ class Ledger:
         if not len(batch.offset):
             return
         with self.lock:
-            begin = self._find(batch)
-            self._compare(begin, batch)
-            self.take(begin + len(batch.offset))
+            begins = self._found(batch)
+            whole = [begin for begin in begins if self._difference(begin, batch) is None]
+            if not whole:
+                row, read = self._difference(begins[0], batch) or (0, "")
+                expected = f"{read}, as it was read"
+                raise Misconfigured(f"row {row} of the batch", expected, batch.said(row), ADVICE)
+            self.take(whole[0] + len(batch.offset))
 
     def lose(self, places: frozenset[Place]) -> None:
         """These partitions are another's: nothing of them is committed or passed on."""
@@ -156,11 +164,20 @@ class Ledger:
                 self.pending.pop(place, None)
                 self._committed.pop(place, None)
 
-    def settle(self, places: frozenset[Place], timeout_s: float) -> None:
-        """Wait until all rows of these partitions are reported, if anybody reports."""
-        with self._moved:
-            if self.reports:
-                self._moved.wait_for(lambda: not self._is_awaited(places), timeout_s)
+    def awaits(self, places: frozenset[Place]) -> bool:
+        """Whether rows of these partitions are not reported yet, and anybody reports."""
+        with self.lock:
+            if not self.reports:
+                return False
+            for entry, begin, _ in self._waiting():
+                if not places.isdisjoint(entry.places[n] for n in np.unique(entry.place[begin:])):
+                    return True
+            return False
+
+    def wait(self, timeout_s: float) -> None:
+        """For the next report, or for one who asks for a commit."""
+        with self.moved:
+            self.moved.wait(timeout_s)
 
     def settled(self, commit: Callable[[Mapping[Place, int]], None]) -> None:
         """Commit what is done, through this."""
@@ -170,10 +187,9 @@ class Ledger:
                 self._committed |= self.pending
                 self.pending.clear()
 
-    def _is_awaited(self, places: frozenset[Place]) -> bool:
-        return any(not places.isdisjoint(e.places) for e in self._entries if len(e.offset))
-
     def _see_that_there_are(self, count: int) -> None:
+        if count < 0:
+            raise Misconfigured("report", "a number of rows", str(count))
         if self._forgot:
             raise Misconfigured(
                 "report", f"at most {KEPT} rows that are not reported", "more", "commit more often"
@@ -195,6 +211,11 @@ class Ledger:
             self._close_first()
         return Piece(entry, begin, end)
 
+    def _close_empty(self) -> None:
+        """What is first and has no rows, for they were dropped, is done."""
+        while self._entries and not len(self._entries[0].offset):
+            self._close_first()
+
     def _close_first(self) -> None:
         entry = self._entries.popleft()
         self._taken = 0
@@ -207,27 +228,30 @@ class Ledger:
         if offset > self._committed.get(place, -1):
             self.pending[place] = max(offset, self.pending.get(place, -1))
 
-    def _find(self, batch: Columns) -> int:
-        """How many rows come before the first of these."""
-        before = 0
+    def _found(self, batch: Columns) -> list[int]:
+        """How many rows come before the first of these; it may have been read twice."""
+        before, found = 0, list[int]()
         for piece in self._waiting():
             known = piece.columns()
             same = (known.offset == batch.offset[0]) & (known.partition == batch.partition[0])
-            for n in np.flatnonzero(same):
-                if known.topic[n] == batch.topic[0]:
-                    return before + int(n)
+            rows = np.flatnonzero(same)
+            found += [before + int(n) for n in rows if known.topic[n] == batch.topic[0]]
             before += len(known.offset)
-        expected = "rows that were read and not reported"
-        raise Misconfigured("the batch", expected, batch.said(0), ADVICE)
+        if not found:
+            expected = "rows that were read and not reported"
+            raise Misconfigured("the batch", expected, batch.said(0), ADVICE)
+        return found
 
-    def _compare(self, begin: int, batch: Columns) -> None:
+    def _difference(self, begin: int, batch: Columns) -> tuple[int, str] | None:
+        """The first row that is not what was read, and what was."""
         pieces = [piece.columns() for piece in self._waiting()]
         read = Columns(*(np.concatenate(c)[begin:] for c in zip(*pieces, strict=True)))
-        self._see_that_there_are(begin + len(batch.offset))
-        for n in range(len(batch.offset)) if not _same(read, batch) else ():
+        if _same(read, batch):
+            return None
+        for n in range(min(len(read.offset), len(batch.offset))):
             if read.said(n) != batch.said(n):
-                expected = f"{read.said(n)}, as it was read"
-                raise Misconfigured(f"row {n} of the batch", expected, batch.said(n), ADVICE)
+                return n, read.said(n)
+        return len(read.offset), "no more rows"
 
     def _waiting(self) -> list[Piece]:
         """What is not reported, the oldest first."""

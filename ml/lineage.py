@@ -6,6 +6,7 @@ alone is let through. What a function given to ``map`` does within one batch can
 its number of rows is compared when the batch is reported.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,16 @@ from bridge.errors import Misconfigured
 from ml.ledger import ADVICE
 from ml.source import KafkaDataset
 
-AS_THEY_ARE = {"_MapDataset", "_OptionsDataset", "_PrefetchDataset", "_ZipDataset", "_TakeDataset"}
+AS_THEY_ARE = {
+    *(
+        "_AssertCardinalityDataset",
+        "_MapDataset",
+        "_OptionsDataset",
+        "_PrefetchDataset",
+        "_RestructuredDataset",
+    ),
+    *("_TakeDataset", "_ZipDataset"),
+}
 PARALLEL = {"_ParallelMapDataset", "_ParallelBatchDataset"}
 BATCHED = {"_BatchDataset", "_ParallelBatchDataset"}
 SINGLE = "_UnbatchDataset"
@@ -37,37 +47,54 @@ def lineage(dataset: tf.data.Dataset) -> list[Lineage]:
     """The Kafka datasets behind this one.
 
     Raises:
-        Misconfigured: there is none, or rows are added, dropped or reordered on the way.
+        Misconfigured: there is none, one is there twice, or rows are added, dropped or reordered.
     """
-    found: list[Lineage] = []
-    _follow(dataset, None, found)
+    found = list(_followed(dataset)) if isinstance(dataset, tf.data.Dataset) else []
     if not found:
         raise Misconfigured("dataset", "one that was made of a KafkaDataset", repr(dataset))
+    if dataset.options().deterministic is False:
+        raise Misconfigured("dataset", "rows in their order", "options.deterministic = False")
+    if len({id(line.source) for line in found}) < len(found):
+        raise Misconfigured("dataset", "each KafkaDataset once", "one that is there twice")
     return found
 
 
-def _follow(dataset: Any, rows: int | None, found: list[Lineage]) -> None:
+def _followed(dataset: Any) -> Iterator[Lineage]:
+    """From the sources on, what each step makes of their rows."""
     if isinstance(dataset, KafkaDataset):
-        found.append(Lineage(dataset, 1 if rows is None and dataset.is_records else rows))
+        yield Lineage(dataset, 1 if dataset.is_records else None)
         return
+    for line in [line for source in dataset._inputs() for line in _followed(source)]:
+        _see_that_rows_stay(dataset)
+        yield Lineage(line.source, _rows(dataset, line.rows))
+
+
+def _rows(dataset: Any, rows: int | None) -> int | None:
+    """Of an element of this, when one of what it is made of has so many."""
     kind = type(dataset).__name__
-    if not dataset._inputs():
-        return  # from somewhere else
-    if kind not in AS_THEY_ARE | PARALLEL | BATCHED | {SINGLE} or _is_loose(dataset):
+    if kind == SINGLE:
+        return 1
+    if kind not in BATCHED:
+        return rows
+    if rows is None:
+        expected = "single records before batch(), for instance by unbatch()"
+        raise Misconfigured("dataset", expected, "a batch of batches", ADVICE)
+    return int(dataset._batch_size) * rows
+
+
+def _see_that_rows_stay(dataset: Any) -> None:
+    kind = type(dataset).__name__
+    if kind not in AS_THEY_ARE | PARALLEL | BATCHED | {SINGLE}:
         received = kind.strip("_").removesuffix("Dataset").lower() or kind
         raise Misconfigured("dataset", "rows as they were read, in their order", received, ADVICE)
-    if kind in BATCHED:
-        rows = int(dataset._batch_size) * (rows or 1)
-        if bool(dataset._drop_remainder):
-            expected = "batch(..., drop_remainder=False)"
-            raise Misconfigured("dataset", expected, "rows that are dropped at the end", ADVICE)
-    if kind == SINGLE and rows is None:
-        rows = 1
-    for source in dataset._inputs():
-        _follow(source, rows, found)
+    if kind in PARALLEL and _is_loose(dataset):
+        expected = "rows as they were read, in their order"
+        raise Misconfigured("dataset", expected, "elements that overtake each other", ADVICE)
+    if kind in BATCHED and bool(dataset._drop_remainder):
+        expected = "batch(..., drop_remainder=False)"
+        raise Misconfigured("dataset", expected, "rows that are dropped at the end", ADVICE)
 
 
 def _is_loose(dataset: Any) -> bool:
     """Whether its elements may overtake each other."""
-    said = getattr(dataset, "_deterministic", None)
-    return type(dataset).__name__ in PARALLEL and str(said).lower() == "false"
+    return str(getattr(dataset, "_deterministic", None)).lower() == "false"

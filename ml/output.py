@@ -13,7 +13,7 @@ from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka import Producer, Record
 from bridge.settings import Kafka
 from bridge.spans import Place, Span
-from ml.feed import Pass, Reporter
+from ml.commits import Commits, Reporter
 from ml.ledger import ADVICE, Row
 from ml.lineage import lineage
 from ml.plan import Configuration, cluster
@@ -196,13 +196,13 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._is_open = True
         return self._producer
 
-    def _commit(self, one: Pass, offsets: Mapping[Place, int]) -> None:
+    def _commit(self, one: Commits, offsets: Mapping[Place, int]) -> None:
         """The offsets behind what was sent, when it is in Kafka or together with it."""
         try:
             producer = self._open()
             if not self._transactional:
                 producer.produce_and_wait(())
-                one.commit_offsets(offsets)
+                one.by_consumer(offsets)
                 return
             if one.reader is None:
                 raise Unavailable("OutputCallback", "a group that was not left", "no member")

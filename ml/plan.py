@@ -3,9 +3,11 @@ environment's settings.
 """
 
 import difflib
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypedDict
 
 import tensorflow as tf
@@ -13,11 +15,12 @@ import tensorflow as tf
 from bridge.errors import Misconfigured
 from bridge.kafka import Wanted
 from bridge.settings import Kafka, load
-from bridge.spans import Bound, bound, spans
+from bridge.spans import Bound, Span, bound, spans
 
 ROWS, WAIT_MS = 1000, 100
 MOST = 1_000_000  # rows of a batch that librdkafka gives at once
 MISFIT = ("raise", "drop", "dead letter")
+DECODED = {"dead_letters", "fields", "framing", "misfit", "registry", "schema"}
 FRAMING = ("auto", "registry", "single", "bare")
 OURS = {  # librdkafka names that would break a promise
     "enable.auto.commit": "offsets are committed when a batch is reported done",
@@ -25,6 +28,7 @@ OURS = {  # librdkafka names that would break a promise
     "enable.partition.eof": "say eof=True to end at the end",
     "group.id": "say group=",
     "bootstrap.servers": "say servers=",
+    "metadata.broker.list": "say servers=",
 }
 Configuration = Mapping[str, str | int | float | bool] | Sequence[str]
 
@@ -85,20 +89,20 @@ def plan(
         Misconfigured: an option is unknown, or its value is none that can be.
     """
     _see_that_known(options)
-    kafka = cluster(servers, options.get("configuration", {}))
-    wanted = Wanted(
-        spans(topics),
-        bound("start", options.get("start")),
-        bound("stop", options.get("stop")),
-        eof,
-        str(kafka.options.get("auto.offset.reset", "earliest")),
-    )
+    kafka = cluster(servers, options.get("configuration", ()))
+    start, stop = bound("start", options.get("start")), bound("stop", options.get("stop"))
+    reset = str(kafka.options.get("auto.offset.reset", "earliest")).lower()
+    wanted = Wanted(spans(topics), start, stop, eof, reset)
+    said = {start, stop, *(b for span in wanted.spans for b in (span.start, span.stop))}
+    if "committed" in said and not group:
+        raise Misconfigured("group", "a group, of which offsets are committed", "none")
     is_records = not {"batch_rows", "batch_ms"} & options.keys()
     decoding = _decoding(options)
     if is_records and decoding.kind != "raw":
         expected = "batch_rows= or batch_ms=: columns come by the batch"
         raise Misconfigured(f"decode {decoding.kind!r}", expected, "neither")
-    if is_records and options.get("headers"):
+    headers = options.get("headers", ())
+    if is_records and headers:
         raise Misconfigured("headers", "batch_rows= or batch_ms= with them", "neither")
     records = ("value", "key") if options.get("message_key") else ("value",)
     batches = ("value", "key", "topic", "partition", "offset", "timestamp")
@@ -106,10 +110,10 @@ def plan(
         kafka,
         group,
         wanted,
-        _number("batch_rows", options.get("batch_rows", ROWS), MOST),
+        _whole("batch_rows", options.get("batch_rows", ROWS), MOST),
         _number("batch_ms", options.get("batch_ms", WAIT_MS), 3_600_000) / 1000,
         records if is_records else batches,
-        tuple(options.get("headers", ())),
+        (headers,) if isinstance(headers, str) else tuple(headers),
         is_records,
         decoding,
     )
@@ -123,20 +127,32 @@ def cluster(servers: str | Kafka, configuration: Configuration = ()) -> Kafka:
     >>> cluster("localhost", ["sasl.password=ab=="]).options
     {'sasl.password': 'ab=='}
     """
-    if isinstance(configuration, Mapping):
-        given = dict(configuration)
-    else:
-        pairs = [text.partition("=") for text in configuration]
-        given = {name.removeprefix("conf.topic."): value for name, _, value in pairs}
-    for name in OURS.keys() & given.keys():
-        raise Misconfigured(f"configuration {name}", "nothing", repr(given[name]), OURS[name])
+    options = _given(configuration or ())
     if isinstance(servers, Kafka):
         kafka = servers
-    elif servers:
-        kafka = Kafka(bootstrap_servers=servers)
+    elif not isinstance(servers, str):
+        expected = "host:port, several with commas, or a Kafka"
+        raise Misconfigured("servers", expected, repr(servers))
     else:
-        kafka = load(None, os.environ).kafka
-    return kafka.model_copy(update={"options": kafka.options | given})
+        kafka = Kafka(bootstrap_servers=servers) if servers else load(None, os.environ).kafka
+    options = kafka.options | options
+    for name in sorted(OURS.keys() & options.keys()):
+        raise Misconfigured(f"configuration {name}", "nothing", repr(options[name]), OURS[name])
+    return kafka.model_copy(update={"options": options})
+
+
+def _given(configuration: Configuration) -> dict[str, Any]:
+    """tensorflow-io had a prefix for topics' options, which librdkafka does not need."""
+    pairs: list[tuple[str, Any]] = []
+    if isinstance(configuration, Mapping):
+        pairs = list(configuration.items())
+    else:
+        for text in [configuration] if isinstance(configuration, str) else configuration:
+            name, sign, value = text.partition("=")
+            if not sign:
+                raise Misconfigured("configuration", "name=value", repr(name))
+            pairs.append((name, value))
+    return {name.removeprefix("conf.topic."): value for name, value in pairs}
 
 
 def _decoding(options: Options) -> Decoding:
@@ -149,9 +165,14 @@ def _decoding(options: Options) -> Decoding:
         _one_of("misfit", options.get("misfit", "raise"), MISFIT),
         options.get("dead_letters", ""),
     )
+    asked = sorted(DECODED & options.keys())
+    if decoding.kind == "raw" and asked:
+        raise Misconfigured(asked[0], "decode= with it: 'json', 'avro' or 'protobuf'", "'raw'")
     if (decoding.misfit == "dead letter") != bool(decoding.dead_letters):
         expected = "misfit='dead letter' and dead_letters='a topic' together, or neither"
         raise Misconfigured("misfit", expected, f"{decoding.misfit!r}, {decoding.dead_letters!r}")
+    if decoding.dead_letters:
+        Span.parse(decoding.dead_letters)
     return decoding
 
 
@@ -163,9 +184,16 @@ def _see_that_known(options: Options) -> None:
 
 
 def _number(name: str, value: float, most: int) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= most:
         raise Misconfigured(name, f"a number above 0, up to {most}", repr(value))
     return value
+
+
+def _whole(name: str, value: Any, most: int) -> int:
+    try:
+        return int(_number(name, value if isinstance(value, bool) else operator.index(value), most))
+    except TypeError:
+        raise Misconfigured(name, f"a number above 0, up to {most}", repr(value)) from None
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:

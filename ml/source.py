@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from bridge.errors import Misconfigured
 from bridge.settings import Kafka
-from ml.feed import Feed, Reporter
+from ml.commits import Reporter
+from ml.feed import Feed
+from ml.interrupt import listen
 from ml.ledger import Columns, Ledger
 from ml.plan import Options, plan
 
@@ -70,6 +72,7 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
         eof: bool = False,
         **options: Unpack[Options],
     ) -> None:
+        listen()
         self._plan = plan(topics, servers, group, eof, options)
         self._feed = Feed(self._plan)
         inner = _batches(self._feed)
@@ -106,8 +109,11 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
             wanted = ("topic", "partition", "offset")
             if missing := [name for name in wanted if name not in batch]:
                 raise Misconfigured("commit", f"a batch with {', '.join(wanted)}", f"no {missing}")
-            one.ledger.take_to(Columns(*(np.asarray(batch[name]) for name in wanted)))
-        one.commit()
+            columns = Columns(*(np.atleast_1d(np.asarray(batch[name])) for name in wanted))
+            if len({column.shape for column in columns}) > 1:
+                raise Misconfigured("commit", "columns of one length", "several lengths")
+            one.ledger.take_to(columns)
+        one.commits.ask()
 
     @property
     def ledger(self) -> Ledger:

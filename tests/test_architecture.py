@@ -25,14 +25,16 @@ FLOORS = {
         " bridge.mqtt_words bridge.normalise bridge.offline bridge.packets bridge.plan"
         " bridge.quantity_table bridge.routes bridge.unit_table"
         " bridge.units bridge.wire"
-        " ml.columns ml.decide ml.decoders ml.detectors ml.ledger ml.model ml.observe ml.state ml.version ml.windows"
+        " ml.columns ml.decide ml.decoders ml.detectors ml.ledger"
+        " ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
         "bridge.breaker bridge.child bridge.host bridge.inbox bridge.jars bridge.kafka"
         " bridge.metrics"
         " bridge.mqtt bridge.notes bridge.publisher bridge.replay bridge.runs"
-        " bridge.schema_registry bridge.session bridge.tls ml.batches ml.checkpoint ml.commit"
-        " ml.feed ml.lineage ml.plan ml.output ml.pull ml.registry ml.sink ml.source"
+        " bridge.schema_registry bridge.session bridge.tls ml.batches ml.checkpoint"
+        " ml.commit ml.commits"
+        " ml.feed ml.interrupt ml.lineage ml.plan ml.output ml.pull ml.registry ml.sink ml.source"
     ),
     "loops": (
         "bridge.brokers bridge.check bridge.dlq bridge.egress bridge.ingest bridge.simulator"

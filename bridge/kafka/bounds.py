@@ -39,7 +39,13 @@ class Wanted:
 
     @property
     def is_bounded(self) -> bool:
+        """Whether all of it ends."""
         return self.eof or all((self.stop, span.stop) != (None, None) for span in self.spans)
+
+    @property
+    def has_stops(self) -> bool:
+        """Whether some of it ends."""
+        return self.eof or any((self.stop, span.stop) != (None, None) for span in self.spans)
 
 
 @dataclass(slots=True)
@@ -88,8 +94,9 @@ class Bounds:
         Raises:
             HaltereError: of a broker, or because there is no such topic or partition.
         """
-        if self._wanted.is_bounded and self._ranges.stops is None:
-            self._ranges.stops = {place: self._stop(place) for place in self.places()}
+        if self._wanted.has_stops and self._ranges.stops is None:
+            stops = {place: self._stop(place) for place in self.places()}
+            self._ranges.stops = {place: at for place, at in stops.items() if at is not None}
 
     def places(self) -> list[Place]:
         """The partitions of the spans, as they are now.
@@ -121,7 +128,7 @@ class Bounds:
 
     def starts(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where each of them begins, or goes on when it comes back within a pass."""
-        bounded = self._ranges.stops is not None
+        bounded = self._wanted.is_bounded
         starts = {
             place: self._ranges.of[place].start
             for place in places
@@ -144,8 +151,10 @@ class Bounds:
             for place in places
         }
 
-    def _stop(self, place: Place) -> int:
+    def _stop(self, place: Place) -> int | None:
         said = self._said(place, "stop")
+        if said is None and not self._wanted.eof:
+            return None
         end = self._end_of(place)[1]
         if said is None:
             return end
@@ -155,7 +164,8 @@ class Bounds:
 
     def _said(self, place: Place, which: str) -> Bound:
         topic, partition = place
-        spans = (s for s in self._wanted.spans if s.matches(topic))
+        exact_first = sorted(self._wanted.spans, key=lambda span: span.is_pattern)
+        spans = (s for s in exact_first if s.matches(topic))
         own: Bound = next(
             (getattr(s, which) for s in spans if s.partition in (None, partition)), None
         )
@@ -170,6 +180,10 @@ class Bounds:
             found = self._cluster.since([place], milliseconds(bound))[place]
             return found if found >= 0 else self._end_of(place)[1]
         word = bound if bound in ("earliest", "latest") else self._wanted.reset
+        if word in ("error", "none"):
+            where = f"topic {place[0]} partition {place[1]}"
+            remedy = "auto.offset.reset says not to begin anywhere else"
+            raise Misconfigured(where, "an offset that is committed", "none", remedy)
         return self._end_of(place)[word in LATEST]
 
     def _end_of(self, place: Place) -> tuple[int, int]:

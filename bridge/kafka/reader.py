@@ -26,6 +26,8 @@ OPTIONS: dict[str, str | int] = {
     "queued.max.messages.kbytes": 32_768,
 }
 STRATEGY, PROTOCOL = "partition.assignment.strategy", "group.protocol"
+ASK_S = 0.5  # between two looks at what the others have committed
+ENDLESS = 2**63
 Message = ck.Message
 
 
@@ -95,7 +97,10 @@ class Reader(Consumer):
         by_broker = kafka.options.get(PROTOCOL) == "consumer"  # KIP-848
         strategy = str(kafka.options.get(STRATEGY, "cooperative-sticky"))
         self._is_cooperative = by_broker or strategy.startswith("cooperative")
-        super().__init__(kafka, group, OPTIONS | ({} if by_broker else {STRATEGY: strategy}))
+        own = {} if by_broker else {STRATEGY: strategy}
+        if not any(span.topic.startswith("^__") for span in wanted.spans):
+            own |= {"topic.blacklist": "^__.*"}  # of patterns; Kafka's own topics
+        super().__init__(kafka, group, OPTIONS | own)
         self._wanted = wanted
         self._ranges = ranges
         self._bounds = Bounds(self, wanted, ranges, self._is_member)
@@ -106,7 +111,8 @@ class Reader(Consumer):
         self._only = (
             topics.pop() if len(topics) == 1 == len({s.topic for s in wanted.spans}) else ""
         )
-        self._joined = False
+        self._joined = self._has_had = self._others_done = False
+        self._asked_at = 0.0  # s, monotonic
         self._held = False
         self._slipped: list[Message] = []  # that came while we held still
 
@@ -154,7 +160,23 @@ class Reader(Consumer):
 
     def finished(self) -> bool:
         """Whether everything that is ours was read to where it ends."""
-        return self._joined and self._ranges.stops is not None and self._mine <= self._done
+        if not (self._joined and self._wanted.is_bounded and self._mine <= self._done):
+            return False
+        return self._has_had or not self._is_member or self._is_all_committed()
+
+    def _is_all_committed(self) -> bool:
+        """One who was given nothing stands by, as long as others of the group have work."""
+        if time.monotonic() > self._asked_at + ASK_S:
+            self._asked_at = time.monotonic()
+            stops = self._ranges.stops or {}
+            reached = {
+                place: low
+                for topic in {topic for topic, _ in stops}
+                for place, (low, _) in self.ends(topic).items()
+            }
+            reached |= {p: at for p, at in self.committed_offsets(stops).items() if at >= 0}
+            self._others_done = all(reached[place] >= stop for place, stop in stops.items())
+        return self._others_done
 
     def hold(self) -> None:
         """Stay a member, and take nothing: for one who has no room."""
@@ -197,7 +219,7 @@ class Reader(Consumer):
         kept = []
         for message in messages:
             place, offset = _place(message), message.offset() or 0
-            stop = stops.get(place, 0)
+            stop = stops.get(place, ENDLESS)
             if offset < stop:
                 kept.append(message)
             if offset + 1 >= stop:
@@ -224,9 +246,10 @@ class Reader(Consumer):
             self._consumer.pause([ck.TopicPartition(*place)])
 
     def _finish_empty(self, starts: Mapping[Place, int]) -> None:
-        stops = self._ranges.stops or {}
+        """Those with nothing to read, and those that came to be after the ends were asked for."""
+        stops, new = self._ranges.stops or {}, 0 if self._wanted.eof else ENDLESS
         for place, start in starts.items():
-            if place in stops and start >= stops[place]:
+            if start >= stops.get(place, new):
                 self._finish(place)
 
     # The group. librdkafka calls these from within `consume` and `poll`.
@@ -235,6 +258,7 @@ class Reader(Consumer):
         places = [(p.topic, p.partition) for p in partitions]
         starts = self._bounds.starts(places)
         self._joined = True
+        self._has_had |= bool(places)
         self._mine |= set(places)
         self._held = False
         assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]

@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own word for:
 # Keras warns so of each dataset whose length it cannot know, as that of a stream
 warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
 
-PATIENCE_S = 5.0  # with a Kafka that does not answer
+PATIENCE_S = 3.0  # with a Kafka that does not answer
 
 
 def say(text: str) -> None:
@@ -41,14 +41,15 @@ def topics(servers: str) -> set[str]:
     return set(partitions(Kafka(bootstrap_servers=servers), PATIENCE_S))
 
 
-def need(topic: str, servers: str, maker: str) -> None:
-    """See that a topic is there.
+def need(servers: str, *names: str) -> None:
+    """See that these topics are there.
 
     Raises:
-        HaltereError: no broker answers, or it has no such topic.
+        HaltereError: no broker answers, or one of them is missing.
     """
-    if topic not in topics(servers):
-        raise Misconfigured(f"topic {topic}", "one", "none", f"{maker} makes it; or --prefix")
+    if lacking := sorted(set(names) - topics(servers)):
+        remedy = "produce.py makes it; or another --prefix"
+        raise Misconfigured(f"topic {lacking[0]}", "one of that name", "none", remedy)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("mnist.keras"), help="file to read")
     parser.add_argument("--follow", action="store_true", help="wait for further images")
     told = parser.parse_args()
-    console.need(f"{told.prefix}-x_test", told.servers, "produce.py")
+    console.need(told.servers, f"{told.prefix}-x_test")
     model = load(told.model)
     say("predicting" + ("; Ctrl-C ends it" if told.follow else ""))
     infer(model, told.prefix, told.servers, told.follow)

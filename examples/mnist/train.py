@@ -69,8 +69,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--model", type=Path, default=Path("mnist.keras"), help="file to write")
     told = parser.parse_args()
-    for part in ("x_train", "y_train"):
-        console.need(f"{told.prefix}-{part}", told.servers, "produce.py")
+    console.need(told.servers, f"{told.prefix}-x_train", f"{told.prefix}-y_train")
     model = build()
     fit(model, stream(told.prefix, told.servers), told.epochs)
     model.save(told.model)

@@ -15,7 +15,7 @@ from ml.decoders.cells import Doubt
 from ml.decoders.column import Column
 from ml.decoders.decoder import Array, Decoded, Misfits
 
-WORK = 5  # times that the fast way may go over a batch before the rest is decoded one by one
+WORK = 2.5  # times that the fast way goes over a batch before the rest is decoded one by one
 
 CUT = 8  # parts of what the fast way refuses
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from bridge.errors import Misconfigured
 from bridge.spans import WORDS, Bound, Span, bound, milliseconds, spans
 
+WANTED = "an offset of 0 or more, a datetime, or one of earliest, latest, committed"
+
 A_NAME = "a name of letters, digits, '.', '_' and '-'"
 A_START = "a number or one of earliest, latest, committed"
 
@@ -168,9 +170,9 @@ def test_a_bound_is_an_offset_a_word_or_a_time_with_a_zone(value: Bound) -> None
 
 
 NO_BOUNDS: dict[str, tuple[Bound, str, str]] = {
-    "below 0": (-1, "an offset of 0 or more", "-1"),
-    "a truth": (True, "an offset of 0 or more", "True"),
-    "an untruth": (False, "an offset of 0 or more", "False"),
+    "below 0": (-1, WANTED, "-1"),
+    "a truth": (True, WANTED, "True"),
+    "an untruth": (False, WANTED, "False"),
     "a time without a zone": (
         datetime(2026, 1, 2),  # noqa: DTZ001
         "a datetime with a time zone, for instance datetime(2026, 1, 2, tzinfo=UTC)",

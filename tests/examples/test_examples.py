@@ -113,7 +113,6 @@ def test_mnist_goes_step_by_step_and_follows_what_comes(user: User) -> None:
     data = ("--data", str(mnist(user.folder)), "--rows", "200")
     code, _, said = user.run("mnist/produce.py", *data)
     assert code == 0, said
-    assert "choose another" in user.mistake("mnist/produce.py", *data)
     code, _, said = user.run("mnist/train.py", "--epochs", "1")
     assert code == 0, said
     with user.start("mnist/infer.py", "--follow") as process:
@@ -130,13 +129,13 @@ def test_mnist_goes_step_by_step_and_follows_what_comes(user: User) -> None:
 
 @pytest.mark.broker
 def test_fraud_is_learned_online_each_transaction_once(user: User) -> None:
-    found = user.found("transactions.py", "--days", "3", "--rows", "800")
+    found = user.found("transactions.py", "--days", "3", "--rows", "1500")
     losses = found["loss_by_day"]
     assert losses[0] > losses[1] > losses[2]
-    assert (found["transactions"], found["left_to_learn"]) == (2400, 0)
-    assert (found["predictions"], found["keys_kept"]) == (2400, True)
+    assert (found["transactions"], found["left_to_learn"]) == (4500, 0)
+    assert (found["predictions"], found["keys_kept"]) == (4500, True)
     last = found["last_day"]
-    assert last["false_alarms"] <= last["caught"] <= last["frauds"]
+    assert last["false_alarms"] < last["caught"] < last["frauds"]
 
 
 @pytest.mark.broker
@@ -146,6 +145,7 @@ def test_updates_are_told_apart(user: User) -> None:
     assert losses[0] > losses[1] > losses[2]
     assert (found["learned"], found["predictions"], found["keys_kept"]) == (800, 200, True)
     assert found["accuracy"] > 0.8
+    assert "choose another" in user.mistake("social.py")
 
 
 def test_a_file_that_is_not_there_is_named(lonely: User) -> None:
@@ -158,7 +158,7 @@ def test_a_file_that_is_no_mnist_is_named(lonely: User) -> None:
     assert told.startswith(f"error: --data {__file__}: expected an npz of x_train, y_train, ")
 
 
-@pytest.mark.parametrize("script", ["mnist/run.py", "mnist/train.py", "social.py"])
+@pytest.mark.parametrize("script", ["mnist/train.py", "social.py"])
 def test_a_kafka_that_is_not_there_is_named(script: str, lonely: User) -> None:
     told = lonely.mistake(script)
     assert told.startswith(f"error: kafka {lonely.servers}: expected a Kafka broker that answers")

@@ -103,7 +103,7 @@ def test_a_batch_that_was_not_read_is_refused(row: tuple[Place, int]) -> None:
 
 def test_a_batch_that_goes_on_behind_what_was_read_is_refused() -> None:
     ledger = written(READ)
-    with pytest.raises(Misconfigured, match="at most 5 rows, received a batch of 6 rows"):
+    with pytest.raises(Misconfigured, match="expected no more rows, as it was read"):
         ledger.take_to(columns([*READ, (A, 3)]))
 
 
@@ -199,3 +199,38 @@ def test_one_that_was_lost_and_comes_back_is_committed_below_what_was() -> None:
     ledger.take(1)
     ledger.settled(made.append)
     assert made == [{A: 5}, {A: 3}]
+
+
+def test_rows_that_were_lost_and_read_again_are_reported_twice() -> None:
+    ledger = Ledger()
+    rows = [(A, n) for n in range(3)]
+    ledger.write(entry(rows))
+    ledger.lose(frozenset({A}))
+    ledger.write(entry(rows))
+    ledger.take_to(columns(rows))  # the copy that was on its way
+    assert ledger.pending == {}
+    ledger.take_to(columns(rows))
+    assert ledger.pending == {A: 3}
+
+
+def test_a_batch_of_which_no_row_fits_is_done_when_all_before_it_are() -> None:
+    ledger = Ledger()
+    ledger.write(entry([(A, n) for n in range(4)]))
+    ledger.write(entry([], {A: 8}))
+    assert ledger.pending == {}
+    ledger.take(4)
+    assert ledger.pending == {A: 8}
+    ledger.write(entry([], {A: 12}))
+    assert ledger.pending == {A: 12}
+
+
+def test_a_later_pass_takes_no_commit_back_though_its_ledger_is_new() -> None:
+    committed: dict[Place, int] = {}
+    for _ in range(2):
+        ledger = Ledger(committed)
+        ledger.write(entry([(A, n) for n in range(4)]))
+        ledger.take(2)
+        ledger.settled(lambda offsets: None)
+        assert committed == {A: 2}
+    ledger.take(2)
+    assert ledger.pending == {A: 4}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.spans import Place
 from ml.ledger import Ledger
-from tests.ml.rows import A, B, C, columns, entry, row_of, run, written
+from tests.ml.rows import A, B, C, columns, entry, row_of, run
 
 # A batch: rows of up to three partitions that were read, and which of them fit.
 batches = st.lists(
@@ -119,49 +119,6 @@ def test_a_batch_is_found_and_done_with_all_before_it(
         counted.take(end)
         assert (asked.pending, len(asked)) == (counted.pending, len(counted))
         rest = rest[end:]
-
-
-def settling(ledger: Ledger, places: frozenset[Place], timeout_s: float) -> threading.Thread:
-    thread = threading.Thread(target=ledger.settle, args=(places, timeout_s), daemon=True)
-    thread.start()
-    return thread
-
-
-def test_settling_wakes_when_every_row_of_the_partition_is_reported() -> None:
-    ledger = written(run(A, 0, 3), run(B, 0, 1), run(A, 3, 5), run(B, 1, 9))
-    ledger.take(1)
-    thread = settling(ledger, frozenset({A, C}), 30)
-    for count in (2, 1, 1):
-        ledger.take(count)
-        thread.join(0.03)
-        assert thread.is_alive()
-    ledger.take(1)
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(ledger) == 8
-
-
-def test_settling_ends_when_it_has_waited_long_enough() -> None:
-    ledger = written(run(A, 0, 3))
-    ledger.take(1)
-    thread = settling(ledger, frozenset({A}), 0.02)
-    thread.join(5)
-    assert not thread.is_alive()
-    assert (len(ledger), ledger.pending) == (2, {A: 1})
-
-
-def test_settling_waits_for_no_other_partition() -> None:
-    ledger = written(run(A, 0, 1), run(B, 0, 3))
-    ledger.take(2)
-    ledger.settle(frozenset({A, C}), 30)
-    assert len(ledger) == 2
-
-
-def test_settling_waits_for_nobody_who_never_reported_and_for_no_row_that_is_done() -> None:
-    ledger = written(run(A, 0, 3))
-    ledger.settle(frozenset({A}), 30)
-    ledger.take(3)
-    ledger.settle(frozenset({A}), 30)
 
 
 def test_one_thread_writes_while_another_reports_and_commits() -> None:

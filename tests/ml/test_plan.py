@@ -12,6 +12,8 @@ from bridge.settings import Kafka
 from bridge.spans import Span
 from ml.plan import OURS, Decoding, Options, Plan, cluster, plan, signature
 
+OFFSET = "an offset of 0 or more, a datetime, or one of earliest, latest, committed"
+
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BATCH = ("value", "key", "topic", "partition", "offset", "timestamp")
 DEFAULT = "127.0.0.1:9092"
@@ -113,14 +115,24 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"misfit": "ignore"}, "misfit", A_MISFIT, "'ignore'"),
     ({"misfit": ""}, "misfit", A_MISFIT, "''"),
     ({"framing": "magic"}, "framing", A_FRAMING, "'magic'"),
-    ({"misfit": "dead letter"}, "misfit", TOGETHER, "'dead letter', ''"),
-    ({"dead_letters": "d"}, "misfit", TOGETHER, "'raise', 'd'"),
-    ({"misfit": "drop", "dead_letters": "d"}, "misfit", TOGETHER, "'drop', 'd'"),
+    (
+        {"decode": "avro", "batch_rows": 1, "misfit": "dead letter"},
+        "misfit",
+        TOGETHER,
+        "'dead letter', ''",
+    ),
+    ({"decode": "avro", "batch_rows": 1, "dead_letters": "d"}, "misfit", TOGETHER, "'raise', 'd'"),
+    (
+        {"decode": "avro", "batch_rows": 1, "misfit": "drop", "dead_letters": "d"},
+        "misfit",
+        TOGETHER,
+        "'drop', 'd'",
+    ),
     ({"decode": "json"}, "decode 'json'", BY_THE_BATCH, "neither"),
     ({"decode": "avro", "message_key": True}, "decode 'avro'", BY_THE_BATCH, "neither"),
     ({"headers": ["model"]}, "headers", "batch_rows= or batch_ms= with them", "neither"),
-    ({"start": -1}, "start", "an offset of 0 or more", "-1"),
-    ({"stop": True}, "stop", "an offset of 0 or more", "True"),
+    ({"start": -1}, "start", OFFSET, "-1"),
+    ({"stop": True}, "stop", OFFSET, "True"),
     ({"topics": []}, "topics", "at least one topic", "none"),
     ({"topics": "cars:x"}, "topics 'cars:x' partition", "a number", "'x'"),
 ]
@@ -183,6 +195,7 @@ WHY = {
     "enable.auto.offset.store": "offsets are committed when a batch is reported done",
     "enable.partition.eof": "say eof=True to end at the end",
     "group.id": "say group=",
+    "metadata.broker.list": "say servers=",
     "bootstrap.servers": "say servers=",
 }
 

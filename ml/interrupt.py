@@ -1,0 +1,39 @@
+"""Ctrl-C while the main thread waits inside TensorFlow for a record that does not come.
+
+Python runs its handlers between two steps of Python, and there the main thread takes none. So who
+reads Kafka is told by the file descriptor that Python writes signals to, and ends the wait; then
+the main thread comes back to Python and is interrupted as usual. Another user of that descriptor,
+asyncio for instance, is left alone.
+"""
+
+import signal
+import socket
+import threading
+from contextlib import suppress
+
+_EARS: list[socket.socket] = []  # what is heard; at most one
+
+
+def listen() -> None:
+    """From now on; once, and from the main thread only."""
+    if _EARS or threading.current_thread() is not threading.main_thread():
+        return
+    ear, mouth = socket.socketpair()
+    for end in (ear, mouth):
+        end.setblocking(False)
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    if before != -1:
+        signal.set_wakeup_fd(before)
+        ear.close()
+        mouth.close()
+        return
+    _EARS.extend((ear, mouth))
+
+
+def heard() -> bool:
+    """Whether there was a Ctrl-C since the last call."""
+    if not _EARS:
+        return False
+    with suppress(BlockingIOError):
+        return signal.SIGINT in _EARS[0].recv(4096)
+    return False
