@@ -4,7 +4,7 @@ What a value does not give goes where the plan says: it ends the dataset, is dro
 becomes a dead letter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ class Batches:
         values = rows.value()
         decoded = self._decoder.decode(values) if self._decoder else None
         columns = self._columns(rows, values if decoded is None else None)
-        if decoded is not None:
+        if decoded is not None and "value" in self._plan.columns:
             columns["value"] = decoded.columns
         entry = _entry(rows, keys) if follow else None
         misfits = list(self._misfits(rows, values, decoded.misfits if decoded else ()))
@@ -74,15 +74,10 @@ class Batches:
 
     def _columns(self, rows: Rows, values: list[bytes | None] | None) -> Batch:
         """Those that the plan asks for, undecoded."""
-        count, wanted = len(rows), self._plan.columns
-        columns: Batch = {} if values is None else {"value": texts(values)}
-        if "key" in wanted:
-            columns["key"] = texts(rows.key())
-        if "topic" in wanted:
-            columns["topic"] = _topics(rows)
-            columns["partition"] = np.fromiter(rows.partition(), np.int32, count)
-            columns["offset"] = np.fromiter(rows.offset(), np.int64, count)
-            columns["timestamp"] = np.fromiter(rows.timestamp(), np.int64, count)
+        wanted = self._plan.columns
+        columns: Batch = {name: MADE[name](rows) for name in wanted if name in MADE}
+        if values is not None and "value" in wanted:
+            columns["value"] = texts(values)
         if headers := self._plan.headers:
             columns["headers"] = {name: texts(rows.header(name)) for name in headers}
         return columns
@@ -119,6 +114,15 @@ def _topics(rows: Rows) -> dict[str, np.ndarray]:
     known = {name: n for n, name in enumerate(sorted(set(topics)))}
     index = np.fromiter(map(known.__getitem__, topics), np.int32, len(topics))
     return {"index": index, "names": np.array([name.encode() for name in known], object)}
+
+
+MADE: dict[str, Callable[[Rows], Any]] = {
+    "key": lambda rows: texts(rows.key()),
+    "topic": _topics,
+    "partition": lambda rows: np.fromiter(rows.partition(), np.int32, len(rows)),
+    "offset": lambda rows: np.fromiter(rows.offset(), np.int64, len(rows)),
+    "timestamp": lambda rows: np.fromiter(rows.timestamp(), np.int64, len(rows)),
+}
 
 
 def _entry(rows: Rows, keys: bool) -> Entry:

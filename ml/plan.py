@@ -19,6 +19,7 @@ from bridge.spans import Bound, Span, bound, spans
 
 ROWS, WAIT_MS = 1000, 100
 MOST = 1_000_000  # rows of a batch that librdkafka gives at once
+COLUMNS = ("value", "key", "topic", "partition", "offset", "timestamp")
 MISFIT = ("raise", "drop", "dead letter")
 DECODED = {"dead_letters", "fields", "framing", "misfit", "registry", "schema"}
 FRAMING = ("auto", "registry", "single", "bare")
@@ -41,6 +42,7 @@ class Options(TypedDict, total=False):
     batch_rows: int
     batch_ms: float
     message_key: bool
+    columns: Sequence[str]
     headers: Sequence[str]
     decode: str
     fields: Mapping[str, Any] | None
@@ -105,14 +107,15 @@ def plan(
     if is_records and headers:
         raise Misconfigured("headers", "batch_rows= or batch_ms= with them", "neither")
     records = ("value", "key") if options.get("message_key") else ("value",)
-    batches = ("value", "key", "topic", "partition", "offset", "timestamp")
+    if is_records and "columns" in options:
+        raise Misconfigured("columns", "batch_rows= or batch_ms= with them", "neither")
     return Plan(
         kafka,
         group,
         wanted,
         _whole("batch_rows", options.get("batch_rows", ROWS), MOST),
         _number("batch_ms", options.get("batch_ms", WAIT_MS), 3_600_000) / 1000,
-        records if is_records else batches,
+        records if is_records else _columns(options.get("columns", COLUMNS)),
         (headers,) if isinstance(headers, str) else tuple(headers),
         is_records,
         decoding,
@@ -174,6 +177,16 @@ def _decoding(options: Options) -> Decoding:
     if decoding.dead_letters:
         Span.parse(decoding.dead_letters)
     return decoding
+
+
+def _columns(wanted: Sequence[str]) -> tuple[str, ...]:
+    """In one order, whatever theirs is."""
+    chosen = {wanted} if isinstance(wanted, str) else set(wanted)
+    if unknown := sorted(chosen - set(COLUMNS)):
+        raise Misconfigured("columns", f"some of {', '.join(COLUMNS)}", ", ".join(unknown))
+    if not chosen:
+        raise Misconfigured("columns", f"some of {', '.join(COLUMNS)}", "none")
+    return tuple(name for name in COLUMNS if name in chosen)
 
 
 def _see_that_known(options: Options) -> None:

@@ -43,6 +43,7 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
         batch_rows: at most so many rows a batch (1,000).
         batch_ms: no record is held back for longer (100 ms).
         message_key: single records are pairs of value and key.
+        columns: which of them a batch has (all); fewer are quicker.
         headers: names; a batch then has ``headers``, a dict of them.
         decode: ``"raw"``, ``"json"``, ``"avro"`` or ``"protobuf"``: ``value`` is a dict of columns.
         fields: name to dtype or `ml.Field`; none: all that the schema has.
