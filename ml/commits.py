@@ -127,14 +127,16 @@ class Commits:
             log.warning("the last offsets were not committed: %s", error)
 
     def by_consumer(self, offsets: Mapping[Place, int]) -> None:
-        """Under the reader's membership, or after it without one.
+        """Under the reader's membership, or after it without one; without a group, not at all.
 
         Raises:
             HaltereError: Kafka refuses, for instance because another member has a partition now.
         """
+        if not self._plan.group:
+            return
         if self.reader:
             self.reader.commit(offsets)
-        elif self._plan.group:  # it has left; Kafka does not overrule who has the partitions now
+        else:  # it has left; Kafka does not overrule who has the partitions now
             with Consumer(self._plan.kafka, self._plan.group) as consumer:
                 consumer.commit(offsets)
 

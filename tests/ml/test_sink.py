@@ -100,6 +100,17 @@ def test_each_prediction_has_its_inputs_key_and_place(
     assert committed(kafka_settings, name, [(name, 0)]) == [250]
 
 
+def test_without_a_group_nothing_is_committed(kafka_settings: Kafka, unique: str) -> None:
+    name = topic(kafka_settings)
+    fill(kafka_settings, name, numbered(100))
+    inputs = KafkaDataset(name, kafka_settings, eof=True, batch_rows=10).map(number)
+    callback = OutputCallback(10, unique, kafka_settings, source=inputs)
+    echo().predict(inputs, verbose=0, callbacks=[callback])
+    (batch,) = read(unique, kafka_settings)
+    assert batch["key"].numpy().tolist() == [b"k%d" % n for n in range(100)]
+    assert committed(kafka_settings, "haltere-none", [(name, 0)])[0] < 0
+
+
 def test_rows_that_were_added_or_dropped_on_the_way_are_an_error(
     kafka_settings: Kafka, unique: str
 ) -> None:

@@ -267,7 +267,7 @@ def test_a_strategy_gives_each_worker_a_consumer_of_its_own(kafka_settings: Kafk
     name = topic(kafka_settings, 2)
     for partition in range(2):
         fill(kafka_settings, name, numbered(20, 20 * partition), partition)
-    strategy = tf.distribute.get_strategy()
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
 
     def worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         mine = [f"{name}:{p}" for p in range(2) if p % context.num_input_pipelines == 0]
