@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,9 @@ import tensorflow as tf
 
 from bridge.errors import Misconfigured
 from bridge.kafka import Producer, Record
+from bridge.kafka.bounds import Bounds
 from bridge.settings import Kafka
+from bridge.spans import Place
 from ml import KafkaDataset
 from tests.ml.topic import committed, fill, numbered, offsets, read, topic, values
 
@@ -171,6 +174,24 @@ def test_a_quiet_topic_holds_no_record_back(kafka_settings: Kafka) -> None:
     thread.join()
     assert sorted(late)[1] < 0.1 + 0.15  # the batch_ms, and what Kafka takes for itself
     dataset.close()
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_small_topic_is_whole_half_a_second_after_its_assignment(
+    kafka_settings: Kafka, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = topic(kafka_settings)
+    fill(kafka_settings, name, numbered(1025))
+    assigned: list[float] = []
+    starts = Bounds.starts
+
+    def noted(bounds: Bounds, places: Sequence[Place]) -> dict[Place, int]:
+        assigned.append(time.monotonic())  # it is assigned what comes next
+        return starts(bounds, places)
+
+    monkeypatch.setattr(Bounds, "starts", noted)
+    assert len(values(read(name, kafka_settings, group=name if grouped else ""))) == 1025
+    assert time.monotonic() - assigned[0] < 0.5
 
 
 def test_records_face_is_scalars_that_batch_as_usual(kafka_settings: Kafka) -> None:
