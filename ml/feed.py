@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,7 @@ from bridge.errors import HaltereError, Unavailable
 from bridge.kafka import Producer, Ranges, Reader, Record, Rows
 from bridge.spans import Place
 from ml.batches import Batches, Misfit
+from ml.collector import kept_away
 from ml.commits import Commits, Reporter
 from ml.interrupt import heard
 from ml.ledger import Ledger
@@ -96,6 +98,7 @@ class Pass:
         self.failure: BaseException | None = None
         self.commits = Commits(feed.plan, self.ledger, feed.reporter)
         self._is_leaving = False
+        self._is_busy = False  # batches come full, and so the next will without a wait
         dtypes = [tf.string, *(spec.dtype for spec in feed.flat)]  # the first: what went wrong
         with tf.device("CPU:0"):
             self.queue = tf.queue.FIFOQueue(AHEAD + 2, dtypes)
@@ -141,16 +144,22 @@ class Pass:
                 self.commits.end()
 
     def _read_all(self, reader: Reader) -> None:
-        plan = self._feed.plan
         reader.open()
         while self._has_room(reader):
-            rows = reader.read(plan.rows, plan.wait_s)
-            if rows:
-                self._put(rows)
-            elif reader.finished():
+            with kept_away() if self._is_busy else nullcontext():
+                found = self._read_one(reader)
+            if not found and (reader.finished() or self._leave.is_set()):
                 break
         self.queue.close()
         self._linger(reader)
+
+    def _read_one(self, reader: Reader) -> bool:
+        """A batch into the queue; false if none came in time."""
+        rows = reader.read(self._feed.plan.rows, self._feed.plan.wait_s)
+        self._is_busy = len(rows) == self._feed.plan.rows
+        if rows:
+            self._put(rows)
+        return bool(rows)
 
     def _has_room(self, reader: Reader) -> bool:
         """Waits for it; false when nobody wants more."""

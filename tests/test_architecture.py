@@ -25,7 +25,7 @@ FLOORS = {
         " bridge.mqtt_words bridge.normalise bridge.offline bridge.packets bridge.plan"
         " bridge.quantity_table bridge.routes bridge.unit_table"
         " bridge.units bridge.wire"
-        " ml.columns ml.decide ml.decoders ml.detectors ml.ledger"
+        " ml.collector ml.columns ml.decide ml.decoders ml.detectors ml.ledger"
         " ml.model ml.observe ml.state ml.version ml.windows"
     ),
     "edges": (
