@@ -73,6 +73,8 @@ REMEDIES: dict[type[HaltereError], str] = {
     Fenced: "another instance runs under this name; stop one of them",
     Malformed: "",
 }
+GONE = {"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "_ASSIGNMENT_LOST"}
+MEMBER = "to be a member of the group", "others have its partitions now, and read them again"
 EXPECTED: dict[type[HaltereError], str] = {
     Unavailable: "a Kafka broker that answers",
     Misconfigured: "a request that Kafka accepts",

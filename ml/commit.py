@@ -24,8 +24,9 @@ class CommitCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     ::
 
-        train = ml.KafkaDataset("cars", group="g", eof=True, batch_rows=32, decode="json", ...)
-        model.fit(train.map(split), callbacks=[ml.CommitCallback(train.map(split))])
+        cars = ml.KafkaDataset("cars", group="g", eof=True, batch_rows=32, decode="json", ...)
+        train = cars.map(split)
+        model.fit(train, callbacks=[ml.CommitCallback(train)])
     """
 
     def __init__(self, dataset: tf.data.Dataset) -> None:

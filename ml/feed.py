@@ -16,11 +16,11 @@ from contextlib import nullcontext
 import numpy as np
 import tensorflow as tf
 
-from bridge import wire
+from bridge import kafka, wire
 from bridge.contracts import DeadLetter
 from bridge.errors import HaltereError, Unavailable
 from bridge.kafka import Producer, Ranges, Reader, Record, Rows
-from bridge.spans import Place
+from bridge.spans import Place, Span
 from ml.batches import Batches, Misfit
 from ml.collector import kept_away
 from ml.commits import Commits, Reporter
@@ -70,6 +70,7 @@ class Feed:
             raise misfits[0].error
         if how.misfit == "dead letter":
             if self._letters is None:
+                kafka.ensure_topic(self.plan.kafka, Span.parse(how.dead_letters))
                 self._letters = Producer(self.plan.kafka, "haltere-dead-letters")
             records = [_letter(how.dead_letters, m, time.time_ns() // 1000) for m in misfits]
             self._letters.produce_and_wait(records)

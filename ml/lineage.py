@@ -2,8 +2,8 @@
 
 What is reported done by a Keras callback is the next so many rows that were read. That holds only
 as long as nothing in between adds, drops or reorders rows, so only what is known to leave them
-alone is let through. What a function given to ``map`` does within one batch cannot be seen here:
-its number of rows is compared when the batch is reported.
+alone is let through. What a function given to ``map`` does within one batch cannot be seen here;
+`OutputCallback` compares the number of rows, `KafkaDataset.commit` each of them.
 """
 
 from collections.abc import Iterator

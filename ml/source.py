@@ -44,16 +44,16 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
         batch_ms: no record is held back for longer (100 ms).
         message_key: single records are pairs of value and key.
         columns: which of them a batch has (all); fewer are quicker.
-        headers: names; a batch then has ``headers``, a dict of them.
+        headers: names; a batch then has ``headers``, a dict of the last header of each name.
         decode: ``"raw"``, ``"json"``, ``"avro"`` or ``"protobuf"``: ``value`` is a dict of columns.
-        fields: name to dtype or `ml.Field`; none: all that the schema has.
+        fields: name to dtype or `ml.Field`; none: all that the schema has (JSON needs one of them).
         schema: of Avro or JSON, or a class of protobuf messages.
         framing: ``"auto"``, ``"registry"``, ``"single"`` (Avro single-object) or ``"bare"``.
         registry: url of a Confluent schema registry.
-        misfit: what becomes of a record that does not fit: ``"raise"``, ``"drop"`` or
-            ``"dead letter"``; `misfits` counts them.
-        dead_letters: topic of them.
-        configuration: librdkafka's names, as a mapping; they go over everything else.
+        misfit: what becomes of a record that does not fit, a deleted one (no value) among them:
+            ``"raise"``, ``"drop"`` or ``"dead letter"``; `misfits` counts them.
+        dead_letters: topic of them; it is made if need be.
+        configuration: librdkafka's names, a mapping or ``"name=value"``; over everything else.
 
     Raises:
         Misconfigured: an option is unknown or cannot be. What goes wrong later ends the iteration

@@ -7,7 +7,7 @@ from typing import Any
 import confluent_kafka as ck
 
 from bridge.errors import HaltereError, Misconfigured
-from bridge.kafka_errors import EXPECTED, judged, unbuilt
+from bridge.kafka_errors import EXPECTED, GONE, MEMBER, judged, unbuilt
 from bridge.kafka_security import security
 from bridge.settings import Kafka
 
@@ -17,7 +17,10 @@ REQUEST_S = 30.0  # for one request to the brokers
 def translate(where: str, error: ck.KafkaError) -> HaltereError:
     """A librdkafka error as one of ours."""
     family, remedy = judged(error.name(), error.str())
-    return family(where, EXPECTED[family], f"{error.name()}: {error.str()}", remedy)
+    expected = EXPECTED[family]
+    if error.name() in GONE:
+        expected, remedy = MEMBER
+    return family(where, expected, f"{error.name()}: {error.str()}", remedy)
 
 
 @contextmanager

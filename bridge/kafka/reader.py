@@ -111,7 +111,7 @@ class Reader(Consumer):
         self._only = (
             topics.pop() if len(topics) == 1 == len({s.topic for s in wanted.spans}) else ""
         )
-        self._joined = self._has_had = self._others_done = False
+        self._joined = self._others_done = False
         self._asked_at = 0.0  # s, monotonic
         self._held = False
         self._slipped: list[Message] = []  # that came while we held still
@@ -162,10 +162,10 @@ class Reader(Consumer):
         """Whether everything that is ours was read to where it ends."""
         if not (self._joined and self._wanted.is_bounded and self._mine <= self._done):
             return False
-        return self._has_had or not self._is_member or self._is_all_committed()
+        return bool(self._mine) or not self._is_member or self._is_all_committed()
 
     def _is_all_committed(self) -> bool:
-        """One who was given nothing stands by, as long as others of the group have work."""
+        """One who has no partition stands by, as long as others of the group have work."""
         if time.monotonic() > self._asked_at + ASK_S:
             self._asked_at = time.monotonic()
             stops = self._ranges.stops or {}
@@ -258,15 +258,15 @@ class Reader(Consumer):
         places = [(p.topic, p.partition) for p in partitions]
         starts = self._bounds.starts(places)
         self._joined = True
-        self._has_had |= bool(places)
         self._mine |= set(places)
-        self._held = False
         assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]
         with translated(self.where):
             if self._is_cooperative:
                 self._consumer.incremental_assign(assigned)
             else:
                 self._consumer.assign(assigned)
+            go = self._consumer.pause if self._held else self._consumer.resume
+            go(assigned)  # librdkafka remembers what was paused when it went
         self._finish_empty(starts)
 
     def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
@@ -282,6 +282,7 @@ class Reader(Consumer):
         self._done -= gone
         self._lost |= gone
         self._slipped = [m for m in self._slipped if _place(m) not in gone]
+        self._joined = bool(self._mine)  # with none left, the next assignment tells
         self._watch.left(gone, warned)
 
 

@@ -1,7 +1,9 @@
 """Readers that are killed, and that come and go: nothing is missing, nothing doubled where said."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +65,22 @@ def test_kill_9_in_the_middle_loses_no_record(
     until(lambda: len(set(both())) >= 2000, PATIENCE_S)
     assert set(both()) == {(0, n) for n in range(2000)}
     assert len(both()) - 2000 <= 20  # the batch that was in hand
+
+
+def test_a_reader_that_was_frozen_goes_on(
+    kafka_settings: Kafka, tmp_path: Path, start: Start
+) -> None:
+    name = topic(kafka_settings, 2)
+    for partition in range(2):
+        fill(kafka_settings, name, numbered(1500), partition)
+    frozen = start(name, name, "frozen", "loop")
+    until(lambda: len(done(tmp_path / "frozen")) > 300, PATIENCE_S)
+    frozen.send_signal(signal.SIGSTOP)
+    thawed = time.monotonic() + 8  # it is missed after 6 s
+    until(lambda: time.monotonic() > thawed)
+    frozen.send_signal(signal.SIGCONT)
+    until(lambda: len(set(done(tmp_path / "frozen"))) >= 3000, PATIENCE_S)
+    assert set(done(tmp_path / "frozen")) == {(p, n) for p in range(2) for n in range(1500)}
 
 
 def test_a_rebalance_between_two_readers_loses_and_doubles_no_record(

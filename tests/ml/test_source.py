@@ -16,6 +16,7 @@ from bridge.kafka.bounds import Bounds
 from bridge.settings import Kafka
 from bridge.spans import Place
 from ml import KafkaDataset
+from ml.feed import PATIENT_S
 from tests.ml.topic import committed, fill, numbered, offsets, read, topic, values
 
 pytestmark = pytest.mark.broker
@@ -309,3 +310,23 @@ def test_a_dataset_that_is_dropped_leaves_nothing_behind(kafka_settings: Kafka) 
         del dataset
     gc.collect()
     assert len([feed for feed in feeds if feed()]) <= 9  # the last ones are kept for a while
+
+
+def test_one_who_had_no_room_goes_on_after_a_rebalance(kafka_settings: Kafka) -> None:
+    name = topic(kafka_settings, 2)
+    for partition in range(2):
+        fill(kafka_settings, name, numbered(300, 300 * partition), partition)
+    slow = KafkaDataset(name, kafka_settings, group=name, batch_rows=10)
+    batches = iter(slow)
+    first = next(batches)
+    time.sleep(PATIENT_S + 0.3)  # by now it has told Kafka to send no more
+    other = KafkaDataset(name, kafka_settings, group=name, batch_rows=10)
+    taken = next(iter(other))
+    other.close()
+    slow.commit(first)
+    seen = {*values([first, taken])}
+    while len(seen) < 600:
+        batch = next(batches)
+        seen |= {*values([batch])}
+        slow.commit(batch)
+    slow.close()
