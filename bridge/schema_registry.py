@@ -6,17 +6,21 @@ basic authentication and shown nowhere.
 
 import base64
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from bridge.errors import HaltereError, Malformed, Misconfigured, Unavailable
 
 REQUEST_S = 30.0
+NO_SCHEMA = 40403  # in the registry's words
+LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 TYPE = "application/vnd.schemaregistry.v1+json"
 
 
@@ -55,23 +59,53 @@ class Registry:
             Misconfigured: it refuses us.
         """
         if identifier not in self._known:
-            answer = _asked(self._url, f"schemas/ids/{identifier}")
-            self._known[identifier] = (str(answer["schema"]), answer.get("schemaType", "AVRO"))
+            self._known[identifier] = self._found(f"schemas/ids/{identifier}")
         return self._known[identifier]
+
+    def _found(self, path: str) -> tuple[str, str]:
+        answer = _asked(self._url, path)
+        text, kind = answer.get("schema"), answer.get("schemaType", "AVRO")
+        if not isinstance(text, str):
+            raise Unavailable(_where(self._url), f"a schema in the answer to {path}", "none")
+        references = answer.get("references") or []
+        if references and kind == "AVRO":
+            named = {}
+            for said in references:
+                place = f"subjects/{quote(said['subject'], '')}/versions/{said['version']}"
+                named[said["name"]] = json.loads(self._found(place)[0])
+            text = json.dumps(_inlined(json.loads(text), named))
+        return text, kind
+
+
+def _inlined(schema: Any, named: dict[str, Any]) -> Any:
+    """An Avro schema with the types that it only names, each where it is named first."""
+    if isinstance(schema, str):
+        return named.pop(schema, schema)
+    if isinstance(schema, list):
+        return [_inlined(one, named) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = ("type", "items", "values")
+    found = {k: _inlined(v, named) if k in inside else v for k, v in schema.items()}
+    if "fields" in schema:
+        found["fields"] = [_inlined(field, named) for field in schema["fields"]]
+    return found
 
 
 def _asked(url: str, path: str, body: bytes | None = None) -> dict[str, Any]:
     where = _where(url)
-    if not url.startswith(("http://", "https://")):
-        raise Misconfigured(where, "http:// or https://", repr(url))
-    place, headers = _addressed(url)
-    request = urllib.request.Request(f"{place}/{path}", body, headers)  # noqa: S310
+    place, login = _addressed(url, where)
+    request = urllib.request.Request(  # noqa: S310
+        f"{place}/{path}", body, {"Content-Type": TYPE, "Accept": TYPE}
+    )
+    if login:
+        request.add_unredirected_header("Authorization", login)  # it is this server's alone
     try:
         with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:  # noqa: S310
             told = json.load(answer)
     except urllib.error.HTTPError as error:
-        error.close()
-        raise _refusal(where, path, error.code) from None
+        with error:
+            raise _refusal(where, path, error) from None
     except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(where, "a schema registry that answers", str(error)) from None
     if not isinstance(told, dict):
@@ -79,24 +113,32 @@ def _asked(url: str, path: str, body: bytes | None = None) -> dict[str, Any]:
     return told
 
 
-def _refusal(where: str, path: str, code: int) -> HaltereError:
-    if code == HTTPStatus.NOT_FOUND and path.startswith("schemas/ids/"):
-        return Malformed(where, "a schema that is registered", path.removeprefix("schemas/"))
-    family = Misconfigured if code < HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
-    return family(where, f"an answer to {path}", f"HTTP {code}")
+def _refusal(where: str, path: str, error: urllib.error.HTTPError) -> HaltereError:
+    if error.code == HTTPStatus.NOT_FOUND and path.startswith("schemas/ids/"):
+        with suppress(OSError, ValueError, AttributeError):
+            if json.load(error).get("error_code") == NO_SCHEMA:
+                received = path.removeprefix("schemas/")
+                return Malformed(where, "a schema that is registered", received)
+    waits = error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in LATER
+    family = Unavailable if waits else Misconfigured
+    return family(where, f"an answer to {path}", f"HTTP {error.code}")
 
 
-def _addressed(url: str) -> tuple[str, dict[str, str]]:
-    """The url without its login, and the headers that carry it."""
+def _addressed(url: str, where: str) -> tuple[str, str]:
+    """The url without its login, and the login as a header says it."""
+    if not url.startswith(("http://", "https://")):
+        raise Misconfigured(where, "http:// or https://", "another beginning")
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    headers = {"Content-Type": TYPE, "Accept": TYPE}
+    if "@" in url and "@" not in parts.netloc:
+        expected = "a login with its /, ?, # and @ percent-encoded"
+        raise Misconfigured(where, expected, "one that is not")
+    host, login = parts.netloc.rpartition("@")[2], ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    return parts._replace(netloc=host).geturl().rstrip("/"), headers
+        login = "Basic " + base64.b64encode(pair.encode()).decode()
+    return parts._replace(netloc=host).geturl().rstrip("/"), login
 
 
 def _where(url: str) -> str:
-    parts = urlsplit(url)
-    return f"schema_registry.url {parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()}"
+    """Without what may be a login, however wrong it is written."""
+    return "schema_registry.url " + re.sub(r"^([a-z]+://)?.*@", r"\1", url)

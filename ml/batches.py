@@ -64,10 +64,7 @@ class Batches:
         entry = _entry(rows, keys) if follow else None
         misfits = list(self._misfits(rows, values, decoded.misfits if decoded else ()))
         if decoded is not None and decoded.fits is not None:
-            columns = {
-                name: column if name == "value" else _kept(column, decoded.fits)
-                for name, column in columns.items()
-            }
+            columns = {name: _kept(name, c, decoded.fits) for name, c in columns.items()}
             entry = entry and _kept_entry(entry, decoded.fits)
         count = len(rows) - len(misfits)
         return Made(columns if count else None, entry, misfits)
@@ -142,10 +139,15 @@ def _kept_entry(entry: Entry, fits: np.ndarray) -> Entry:
     return Entry(entry.places, entry.place[fits], entry.offset[fits], key, entry.passed)
 
 
-def _kept(column: Any, fits: np.ndarray) -> Any:
-    """The rows that fit of one column, or of several below one name."""
-    if isinstance(column, dict):
-        return {k: v if k == "names" else _kept(v, fits) for k, v in column.items()}
+def _kept(name: str, column: Any, fits: np.ndarray) -> Any:
+    """The rows that fit; those of decoded values are left already."""
+    match name:
+        case "value":
+            return column
+        case "topic":
+            return {"index": column["index"][fits], "names": column["names"]}
+        case "headers":
+            return {header: tf.boolean_mask(c, fits) for header, c in column.items()}
     return tf.boolean_mask(column, fits) if tf.is_tensor(column) else column[fits]
 
 

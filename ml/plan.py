@@ -6,7 +6,7 @@ import difflib
 import operator
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, TypedDict
 
@@ -62,7 +62,7 @@ class Decoding:
     fields: Mapping[str, Any] | None = None
     schema: object = None
     framing: str = "auto"
-    registry: str = ""
+    registry: str = field(default="", repr=False)  # it may hold a login
     misfit: str = "raise"
     dead_letters: str = ""  # topic
 

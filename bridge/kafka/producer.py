@@ -79,7 +79,8 @@ class Producer:
         """
 
         def delivered(error: ck.KafkaError | None, _: ck.Message) -> None:
-            failure = None if error is None else translate(self.where, error)
+            place = f"{self.where} topic {record.topic}"
+            failure = None if error is None else translate(place, error)
             self._reports.append(Report(token, failure))
 
         what = (record.topic, record.value, record.key, record.partition)

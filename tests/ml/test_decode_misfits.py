@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bridge import wire
 from bridge.contracts import DeadLetter
@@ -182,20 +183,15 @@ def test_a_partition_of_which_no_row_fits_is_committed_too(kafka_settings: Kafka
 def test_predictions_have_the_keys_of_the_rows_that_fit(kafka_settings: Kafka) -> None:
     name, out = filled(kafka_settings, lines(25, 3, *range(10, 20), 24)), topic(kafka_settings)
     source = dataset(name, kafka_settings, group=name, misfit="drop")
-
-    def as_text(row: Any) -> str:
-        return f"{row[0]:g}"
-
     inputs = source.map(lambda batch: batch["value"]["t"][:, None])
-    sending = OutputCallback(10, out, kafka_settings, source=inputs, encode=as_text)
+    sending = OutputCallback(
+        10, out, kafka_settings, source=inputs, encode=lambda row: f"{row[0]:g}"
+    )
     echo().predict(inputs, verbose=0, callbacks=[sending])
-    sent = [
-        row
-        for b in read(out, kafka_settings)
-        for row in zip(b["key"].numpy().tolist(), b["value"].numpy().tolist(), strict=True)
-    ]
+    (batch,) = read(out, kafka_settings)
+    sent = zip(batch["key"].numpy().tolist(), batch["value"].numpy().tolist(), strict=True)
     fitting = [n for n in range(25) if n not in (3, *range(10, 20), 24)]
-    assert sorted(sent) == sorted((b"k%d" % n, b"%d" % n) for n in fitting)
+    assert list(sent) == [(b"k%d" % n, b"%d" % n) for n in fitting]
     assert committed(kafka_settings, name, [(name, 0)]) == [25]
 
 
@@ -230,33 +226,73 @@ def test_dead_letters_are_in_kafka_before_their_batch_is_handed_out(kafka_settin
         assert len(letters(dead, kafka_settings)) == n + 1
 
 
+def test_the_topic_of_dead_letters_is_made_if_need_be(kafka_settings: Kafka) -> None:
+    name, dead = filled(kafka_settings, lines(3, 1)), f"{kafka_settings.prefix}-dead"
+    found = dataset(name, kafka_settings, misfit="dead letter", dead_letters=dead)
+    assert offsets(found) == [0, 2]
+    assert [letter.payload for letter in letters(dead, kafka_settings)] == [BAD]
+
+
+def admin(kafka: Kafka) -> Any:
+    return AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+
+
+def narrow(kafka: Kafka) -> str:
+    """A topic for records of 100 bytes: no dead letter is so short."""
+    name = f"{kafka.prefix}-narrow"
+    client = admin(kafka)  # its requests end with it
+    made = NewTopic(name, 1, 1, config={"max.message.bytes": "100"})
+    client.create_topics([made])[name].result()
+    return name
+
+
 @pytest.mark.parametrize("case", ["in a batch with others", "a batch of its own"])
-def test_without_a_place_for_dead_letters_nothing_is_lost(kafka_settings: Kafka, case: str) -> None:
+def test_where_kafka_takes_no_dead_letters_nothing_is_lost(
+    kafka_settings: Kafka, case: str
+) -> None:
     bad = (12,) if case == "in a batch with others" else range(10, 20)
     name = filled(kafka_settings, lines(40, *bad))
-    hasty = kafka_settings.model_copy(update={"message_timeout_ms": 1000})
-    options = {"misfit": "dead letter", "dead_letters": f"{name}-not-there"}
-    found = dataset(name, hasty, group=name, **options)
-    seen = []
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        for batch in found:
-            seen.append(batch)
-            found.commit(batch)
+    options = {"group": name, "misfit": "dead letter"}
+    found = dataset(name, kafka_settings, dead_letters=narrow(kafka_settings), **options)
+    seen, rows = [], iter(found)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="MSG_SIZE_TOO_LARGE"):
+        while True:
+            seen.append(next(rows))
+            found.commit(seen[-1])
     found.commit()
     assert isinstance(found.failure, HaltereError)
     assert offsets(seen) == list(range(10))
     assert found.misfits == 0
     assert committed(kafka_settings, name, [(name, 0)]) == [10]
     dead = topic(kafka_settings)
-    again = dataset(name, kafka_settings, group=name, misfit="dead letter", dead_letters=dead)
+    again = dataset(name, kafka_settings, dead_letters=dead, **options)
     assert offsets(again) == [n for n in range(10, 40) if n not in bad]
     assert [letter.payload for letter in letters(dead, kafka_settings)] == [BAD] * len(bad)
     again.close()
 
 
-def test_an_error_names_the_topic_of_dead_letters_that_is_not_there(kafka_settings: Kafka) -> None:
-    name = filled(kafka_settings, lines(1, 0))
+def test_a_topic_of_dead_letters_that_goes_ends_the_dataset(kafka_settings: Kafka) -> None:
+    name, dead = topic(kafka_settings), topic(kafka_settings)
     hasty = kafka_settings.model_copy(update={"message_timeout_ms": 1000})
-    found = dataset(name, hasty, misfit="dead letter", dead_letters=f"{name}-not-there")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name}-not-there"):
+    options = {"group": name, "misfit": "dead letter", "dead_letters": dead, "eof": False}
+    found = dataset(name, hasty, **options)
+    rows = iter(found)
+    fill(kafka_settings, name, lines(3, 1))
+    while found.misfits == 0 or committed(kafka_settings, name, [(name, 0)]) != [3]:
+        found.commit(next(rows))
+    client = admin(kafka_settings)
+    client.delete_topics([dead])[dead].result()
+    fill(kafka_settings, name, lines(3, 1))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        while True:
+            found.commit(next(rows))
+    found.commit()
+    assert isinstance(found.failure, HaltereError)
+    assert committed(kafka_settings, name, [(name, 0)])[0] in (3, 4)  # 3 may come by itself
+
+
+def test_an_error_says_which_topic_takes_no_dead_letters(kafka_settings: Kafka) -> None:
+    name, dead = filled(kafka_settings, lines(1, 0)), narrow(kafka_settings)
+    found = dataset(name, kafka_settings, misfit="dead letter", dead_letters=dead)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=dead):
         list(found)

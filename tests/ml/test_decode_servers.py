@@ -149,8 +149,8 @@ def test_no_error_shows_a_password(
 
 
 def test_no_plan_shows_a_password(kafka_settings: Kafka) -> None:
-    found = avro("a", kafka_settings, "http://user:secret@localhost")
-    assert "secret" not in f"{found!r} {found._plan!r}"
+    found = avro("a", kafka_settings, "http://user:hunter2@localhost")
+    assert "hunter2" not in f"{found!r} {found._plan!r}"
 
 
 def test_a_login_is_not_sent_to_where_the_registry_redirects(
