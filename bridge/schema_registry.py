@@ -63,32 +63,52 @@ class Registry:
         return self._known[identifier]
 
     def _found(self, path: str) -> tuple[str, str]:
-        answer = _asked(self._url, path)
-        text, kind = answer.get("schema"), answer.get("schemaType", "AVRO")
-        if not isinstance(text, str):
-            raise Unavailable(_where(self._url), f"a schema in the answer to {path}", "none")
-        references = answer.get("references") or []
+        text, kind, references = self._answer(path)
         if references and kind == "AVRO":
-            named = {}
-            for said in references:
-                place = f"subjects/{quote(said['subject'], '')}/versions/{said['version']}"
-                named[said["name"]] = json.loads(self._found(place)[0])
-            text = json.dumps(_inlined(json.loads(text), named))
+            named: dict[str, Any] = {}
+            try:
+                self._collect(references, named)
+                text = json.dumps(_inlined(json.loads(text), named, ""))
+            except (KeyError, TypeError, ValueError) as error:
+                received = f"references that lead nowhere: {error!r}"
+                raise Unavailable(_where(self._url), f"an answer to {path}", received) from None
         return text, kind
 
+    def _collect(self, references: list[Any], named: dict[str, Any]) -> None:
+        """The types that are referred to, each once, whoever refers to it."""
+        for said in references:
+            if said["name"] in named:
+                continue
+            place = f"subjects/{quote(said['subject'], '')}/versions/{said['version']}"
+            text, _, further = self._answer(place)
+            named[said["name"]] = json.loads(text)
+            self._collect(further, named)
 
-def _inlined(schema: Any, named: dict[str, Any]) -> Any:
+    def _answer(self, path: str) -> tuple[str, str, list[Any]]:
+        answer = _asked(self._url, path)
+        text = answer.get("schema")
+        if not isinstance(text, str):
+            raise Unavailable(_where(self._url), f"a schema in the answer to {path}", "none")
+        return text, answer.get("schemaType", "AVRO"), answer.get("references") or []
+
+
+def _inlined(schema: Any, named: dict[str, Any], space: str) -> Any:
     """An Avro schema with the types that it only names, each where it is named first."""
     if isinstance(schema, str):
-        return named.pop(schema, schema)
+        name = next((n for n in (schema, f"{space}.{schema}") if n in named), None)
+        if name is None:
+            return schema
+        found = named.pop(name)
+        return _inlined({"namespace": ""} | found, named, "") if isinstance(found, dict) else found
     if isinstance(schema, list):
-        return [_inlined(one, named) for one in schema]
+        return [_inlined(one, named, space) for one in schema]
     if not isinstance(schema, dict):
         return schema
+    space = schema.get("namespace", space)
     inside = ("type", "items", "values")
-    found = {k: _inlined(v, named) if k in inside else v for k, v in schema.items()}
+    found = {k: _inlined(v, named, space) if k in inside else v for k, v in schema.items()}
     if "fields" in schema:
-        found["fields"] = [_inlined(field, named) for field in schema["fields"]]
+        found["fields"] = [_inlined(field, named, space) for field in schema["fields"]]
     return found
 
 
@@ -128,7 +148,10 @@ def _addressed(url: str, where: str) -> tuple[str, str]:
     """The url without its login, and the login as a header says it."""
     if not url.startswith(("http://", "https://")):
         raise Misconfigured(where, "http:// or https://", "another beginning")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Misconfigured(where, "a url", str(error)) from None
     if "@" in url and "@" not in parts.netloc:
         expected = "a login with its /, ?, # and @ percent-encoded"
         raise Misconfigured(where, expected, "one that is not")

@@ -35,7 +35,7 @@ class CommitCallback(keras.callbacks.Callback):  # type: ignore[misc]
         for line in self._lines:
             if not line.source.group:
                 raise Misconfigured("CommitCallback", "a KafkaDataset with group=", "none")
-        self._begin()
+        self._steps = 0  # of this epoch that are done
         self._fits = False  # then what is evaluated is another dataset
 
     def set_params(self, params: Any) -> None:
@@ -87,15 +87,25 @@ class CommitCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """With ``steps_per_execution`` Keras tells of several steps at once."""
         while self._steps <= batch:
             self._steps += 1
-            for line in self._mine():
-                ledger = line.source.ledger
-                waiting = len(ledger) if line.rows else ledger.batches(1)
-                ledger.take(max(1, min(line.due(waiting), waiting)))
+            lines = self._mine()
+            for line, rows in zip(lines, due(lines), strict=True):
+                line.source.ledger.take(max(1, rows))
 
     def _commit(self) -> None:
         for line in self._mine():
             line.source.commit()
+            line.source.report_to(None)
 
     def _mine(self) -> list[Lineage]:
         """An `OutputCallback` beside this one reports by itself."""
         return [line for line in self._lines if line.source.is_reported_by(self)]
+
+
+def due(lines: list[Lineage]) -> list[int]:
+    """Rows of the next element, of each source; zipped ones end with the shortest."""
+    waiting = [
+        len(line.source.ledger) if line.rows else line.source.ledger.batches(1) for line in lines
+    ]
+    rows = [min(line.due(n), n) for line, n in zip(lines, waiting, strict=True)]
+    same = len({line.rows for line in lines}) == 1 and lines and lines[0].rows
+    return [min(rows)] * len(rows) if same else rows

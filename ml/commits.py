@@ -123,7 +123,7 @@ class Commits:
         """What is done and not committed, or a line in the log that says why not."""
         try:
             self._commit()
-        except HaltereError as error:
+        except Exception as error:
             log.warning("the last offsets were not committed: %s", error)
 
     def by_consumer(self, offsets: Mapping[Place, int]) -> None:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 AHEAD = 3  # batches in the queue
 PATIENT_S = 0.5  # without room for so long, Kafka is told to send no more
+REPORTER_S = 600.0  # a callback of Keras may take so long for a batch
 LINGER_S = 30.0  # after the end, for so long without a report, the reader stays a member
 
 
@@ -48,15 +49,19 @@ class Feed:
         self.current: Pass | None = None
         self.flat = tf.nest.flatten(self.batches.signature)
         self.misfits = 0
+        self._lock, self._counting = threading.Lock(), threading.Lock()
         self._letters: Producer | None = None
 
     def begin(self) -> tf.Tensor:
         """A new pass; the handle of its queue."""
-        if self.current and self.is_followed:  # one at a time: rows are reported of the last
-            self.current.close()
-        self.current = Pass(self)
-        self.current.start()
-        return self.current.queue.queue_ref
+        with self._lock:
+            if self.current and self.is_followed:  # one at a time: rows are reported of the last
+                self.current.close()
+            if self.reporter and self.reporter.is_transactional:
+                self.ranges.of.clear()  # what is committed is not predicted again
+            self.current = found = Pass(self)
+            found.start()
+            return found.queue.queue_ref
 
     def set_aside(self, misfits: Sequence[Misfit]) -> None:
         """What does not fit is raised, counted, or in Kafka as a dead letter when this returns.
@@ -74,8 +79,15 @@ class Feed:
                 self._letters = Producer(self.plan.kafka, "haltere-dead-letters")
             records = [_letter(how.dead_letters, m, time.time_ns() // 1000) for m in misfits]
             self._letters.produce_and_wait(records)
-        self.misfits += len(misfits)
+        with self._counting:
+            self.misfits += len(misfits)
         log.warning("%d records do not fit, the first: %s", len(misfits), misfits[0].error)
+
+    def close_letters(self) -> None:
+        """At the end of a pass."""
+        letters, self._letters = self._letters, None
+        if letters:
+            letters.__exit__()
 
     def pass_over(self) -> "Pass":
         """The pass that rows are reported of.
@@ -132,6 +144,7 @@ class Pass:
             self._fail(error)
         finally:
             self.queue.close(cancel_pending_enqueues=True)
+            self._feed.close_letters()
             _LIVE.discard(self)
 
     def _read(self) -> None:
@@ -207,10 +220,11 @@ class Pass:
 
     def _linger(self, reader: Reader) -> None:
         """What was read last is not reported yet; stay a member until it is."""
-        reports, until = self.ledger.reports, time.monotonic() + LINGER_S
+        patience = REPORTER_S if self._feed.reporter else LINGER_S
+        reports, until = self.ledger.reports, time.monotonic() + patience
         while self._feed.is_followed and len(self.ledger) and not self._leave.is_set():
             if self.ledger.reports != reports:
-                reports, until = self.ledger.reports, time.monotonic() + LINGER_S
+                reports, until = self.ledger.reports, time.monotonic() + patience
             if time.monotonic() > until or self._is_forsaken():
                 return
             self.tick()

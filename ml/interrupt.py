@@ -6,11 +6,13 @@ the main thread comes back to Python and is interrupted as usual. Another user o
 asyncio for instance, is left alone.
 """
 
+import os
 import signal
 import socket
 import threading
 from contextlib import suppress
 
+INTERRUPTS = (signal.default_int_handler,)
 _EARS: list[socket.socket] = []  # what is heard; at most one
 
 
@@ -28,12 +30,19 @@ def listen() -> None:
         mouth.close()
         return
     _EARS.extend((ear, mouth))
+    os.register_at_fork(after_in_child=_be_deaf)
+
+
+def _be_deaf() -> None:
+    """A child that was forked has the same ears: its signals are not ours."""
+    signal.set_wakeup_fd(-1)
 
 
 def heard() -> bool:
-    """Whether there was a Ctrl-C since the last call."""
+    """Whether there was a Ctrl-C since the last call, and Python means to interrupt for it."""
     if not _EARS:
         return False
     with suppress(BlockingIOError):
-        return signal.SIGINT in _EARS[0].recv(4096)
+        told = _EARS[0].recv(4096)
+        return signal.SIGINT in told and signal.getsignal(signal.SIGINT) in INTERRUPTS
     return False

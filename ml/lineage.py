@@ -7,7 +7,7 @@ alone is let through. What a function given to ``map`` does within one batch can
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -37,6 +37,7 @@ class Lineage:
 
     source: KafkaDataset
     rows: int | None  # None: those of a batch as it was read
+    is_cut: bool = field(default=False, compare=False)  # by take(): what was read may be more
 
     def due(self, waiting: int) -> int:
         """Rows of the next element."""
@@ -66,7 +67,11 @@ def _followed(dataset: Any) -> Iterator[Lineage]:
         return
     for line in [line for source in dataset._inputs() for line in _followed(source)]:
         _see_that_rows_stay(dataset)
-        yield Lineage(line.source, _rows(dataset, line.rows))
+        kind = type(dataset).__name__
+        if line.is_cut and kind in BATCHED:
+            raise Misconfigured("dataset", "take() behind batch()", "take() before it", ADVICE)
+        is_cut = line.is_cut or kind == "_TakeDataset"
+        yield Lineage(line.source, _rows(dataset, line.rows), is_cut)
 
 
 def _rows(dataset: Any, rows: int | None) -> int | None:

@@ -1,6 +1,7 @@
 """`OutputCallback`: what ``model.predict`` gives, streamed into Kafka, exactly once if asked."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any, TypedDict, Unpack
 
 import keras
@@ -79,9 +80,10 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._is_open = False  # a transaction
         self._failure: BaseException | None = None  # of one: what was in it is not there
         self._steps = 0
-        self._report()
 
     def on_predict_begin(self, logs: Any = None) -> None:
+        for line in self._lines:  # an earlier one that failed must not commit with this producer
+            line.source.close()
         self.close()
         self._producer = Producer(self._kafka, "haltere-output", self._transactional)
         self._failure = None
@@ -96,15 +98,12 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         rows = rows_of((logs or {})["outputs"])
         steps, self._steps = batch + 1 - self._steps, batch + 1
-        try:
-            if self._lines:
+        with self._lines[0].source.ledger.lock if self._lines else nullcontext():
+            try:
                 self._send_all(rows, steps)
-            else:
-                for row in rows:
-                    self._send(row, None)
-        except BaseException as error:
-            self._failure = error  # what was reported is not in Kafka: it must not be committed
-            raise
+            except BaseException as error:
+                self._failure = error  # what was reported is not in Kafka, nor to be committed
+                raise
 
     def on_predict_end(self, logs: Any = None) -> None:
         for line in self._lines:
@@ -112,6 +111,8 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 line.source.commit()
         self.flush()
         self.close()
+        for line in self._lines:
+            line.source.report_to(None)
 
     def flush(self) -> None:
         """Wait until Kafka has what was sent; the end of `predict` does it by itself.
@@ -126,7 +127,8 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Leave Kafka, as at the end of `predict`. A transaction that is under way is aborted."""
         producer, self._producer = self._producer, None
         if producer and self._is_open:
-            producer.abort()
+            with suppress(HaltereError):  # Kafka ends it after ten seconds by itself
+                producer.abort()
         if producer:
             producer.__exit__()
         self._is_open = False
@@ -141,16 +143,16 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _send_all(self, rows: Sequence[Any], steps: int) -> None:
         """Each with where its input came from, unless another member reads that again."""
-        first, *others = self._lines
-        with first.source.ledger.lock:
-            self._see_rows(steps, len(rows))
-            pieces = first.source.ledger.take(len(rows))
-            origins = [origin for piece in pieces for origin in piece.rows()]
-            for row, origin in zip(rows, origins, strict=True):
-                if origin.is_ours:
-                    self._send(row, origin)
-            for line in others:
-                line.source.ledger.take(len(rows))
+        if not self._lines:
+            for row in rows:
+                self._send(row, None)
+            return
+        self._see_rows(steps, len(rows))
+        first, *_ = [line.source.ledger.take(len(rows)) for line in self._lines]
+        origins = [origin for piece in first for origin in piece.rows()]
+        for row, origin in zip(rows, origins, strict=True):
+            if origin.is_ours:
+                self._send(row, origin)
 
     def _see_rows(self, steps: int, count: int) -> None:
         """Each input row has led to one output row, as far as numbers tell."""

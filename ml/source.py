@@ -125,9 +125,9 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
         """
         return self._feed.pass_over().ledger
 
-    def report_to(self, reporter: Reporter) -> None:
-        """From the next pass on, rows are kept until this one reports them done."""
-        self._feed.is_followed = True
+    def report_to(self, reporter: Reporter | None) -> None:
+        """From the next pass on, rows are kept until this one reports them done; or nobody."""
+        self._feed.is_followed = bool(reporter or self.group)
         self._feed.reporter = reporter
 
     def is_reported_by(self, who: object) -> bool:

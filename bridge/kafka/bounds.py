@@ -77,14 +77,14 @@ class Bounds:
         cluster: is asked.
         wanted: what is to be read.
         ranges: is filled in.
-        is_member: whether what the group has committed goes before ``start``.
+        has_group: then what is committed goes before ``start``, but for a span's own.
     """
 
-    def __init__(self, cluster: Cluster, wanted: Wanted, ranges: Ranges, is_member: bool) -> None:
+    def __init__(self, cluster: Cluster, wanted: Wanted, ranges: Ranges, has_group: bool) -> None:
         self._cluster = cluster
         self._wanted = wanted
         self._ranges = ranges
-        self._is_member = is_member
+        self._has_group = has_group
         self._begun: set[Place] = set()  # in this pass
         self._ends: dict[str, dict[Place, tuple[int, int]]] = {}
 
@@ -142,7 +142,7 @@ class Bounds:
         return starts
 
     def _anew(self, places: Sequence[Place]) -> dict[Place, int]:
-        asks = [p for p in places if self._is_member or self._said(p, "start") == "committed"]
+        asks = [p for p in places if self._asks(p)]
         committed = self._cluster.committed_offsets(asks) if asks else {}
         return {
             place: offset
@@ -150,6 +150,12 @@ class Bounds:
             else self._at(place, self._said(place, "start"))
             for place in places
         }
+
+    def _asks(self, place: Place) -> bool:
+        """Whether to go on behind what is committed; not where a span names both."""
+        span = self._span(place)
+        named = span.partition is not None and span.start is not None
+        return self._said(place, "start") == "committed" or (self._has_group and not named)
 
     def _stop(self, place: Place) -> int | None:
         said = self._said(place, "stop")
@@ -163,14 +169,16 @@ class Bounds:
         return min(at, end) if self._wanted.eof or not isinstance(said, int) else at
 
     def _said(self, place: Place, which: str) -> Bound:
+        own: Bound = getattr(self._span(place), which)
+        general: Bound = getattr(self._wanted, which)
+        return general if own is None else own
+
+    def _span(self, place: Place) -> Span:
+        """What asks for this partition; a name goes before a pattern."""
         topic, partition = place
         exact_first = sorted(self._wanted.spans, key=lambda span: span.is_pattern)
         spans = (s for s in exact_first if s.matches(topic))
-        own: Bound = next(
-            (getattr(s, which) for s in spans if s.partition in (None, partition)), None
-        )
-        general: Bound = getattr(self._wanted, which)
-        return general if own is None else own
+        return next((s for s in spans if s.partition in (None, partition)), Span(topic))
 
     def _at(self, place: Place, bound: Bound) -> int:
         """The offset of a bound."""

@@ -113,7 +113,9 @@ class Consumer:
         """Commit the next offset to read of each partition."""
         positions = [ck.TopicPartition(t, p, o) for (t, p), o in offsets.items()]
         with translated(self.where):
-            self._consumer.commit(offsets=positions, asynchronous=False)
+            done = self._consumer.commit(offsets=positions, asynchronous=False)
+        if failed := next((place.error for place in done or () if place.error), None):
+            raise translate(self.where, failed)
 
     def ends(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
         """First and next offset of every partition of a topic.

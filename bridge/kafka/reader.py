@@ -103,7 +103,7 @@ class Reader(Consumer):
         super().__init__(kafka, group, OPTIONS | own)
         self._wanted = wanted
         self._ranges = ranges
-        self._bounds = Bounds(self, wanted, ranges, self._is_member)
+        self._bounds = Bounds(self, wanted, ranges, bool(group))
         self._watch = watch
         self._mine: set[Place] = set()
         self._done: set[Place] = set()
@@ -125,6 +125,7 @@ class Reader(Consumer):
         """
         self._bounds.settle()
         if self._is_member:
+            self._bounds.places()  # says what is not there
             topics = [span.topic for span in self._wanted.spans]
             self._consumer.subscribe(
                 topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
@@ -185,7 +186,9 @@ class Reader(Consumer):
                 self._consumer.pause(self._consumer.assignment())
                 self._held = True
             message = self._consumer.poll(0)
-        if message is not None:
+        if message is None:
+            self._lost.clear()  # nothing of theirs is on its way
+        else:
             self._slipped += self._sound([message])
 
     def go_on(self) -> None:
@@ -259,6 +262,7 @@ class Reader(Consumer):
         starts = self._bounds.starts(places)
         self._joined = True
         self._mine |= set(places)
+        self._lost -= set(places)  # what comes from now on is ours
         assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]
         with translated(self.where):
             if self._is_cooperative:

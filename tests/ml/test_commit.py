@@ -115,3 +115,52 @@ def test_a_dataset_without_a_group_or_with_shuffled_rows_is_refused(kafka_settin
         CommitCallback(grouped.shuffle(10))
     with pytest.raises(Misconfigured, match="made of a KafkaDataset"):
         CommitCallback(tf.data.Dataset.range(3))
+
+
+def test_datasets_of_different_length_commit_what_was_handled(
+    kafka_settings: Kafka, name: str
+) -> None:
+    short = topic(kafka_settings)
+    fill(kafka_settings, short, numbered(100))
+    sources = [
+        KafkaDataset([f"{t}:0"], kafka_settings, group=name, eof=True) for t in (short, name)
+    ]
+    parts = [s.map(lambda v: number({"value": v[None]})[0]) for s in sources]
+    train = tf.data.Dataset.zip((parts[0], parts[1])).batch(64)
+    learner().fit(train, verbose=0, callbacks=[CommitCallback(train)])
+    for source in sources:
+        source.close()
+    assert committed(kafka_settings, name, [(short, 0), (name, 0)]) == [100, 100]
+
+
+def test_take_behind_batch_is_understood_and_before_it_refused(
+    kafka_settings: Kafka, name: str
+) -> None:
+    single = KafkaDataset(f"{name}:0", kafka_settings, group=name, eof=True)
+    with pytest.raises(Misconfigured, match=r"take\(\) behind batch\(\)"):
+        CommitCallback(single.take(100).batch(64))
+    train = pairs(hundreds(name, kafka_settings)).take(3)
+    learner().fit(train, verbose=0, callbacks=[CommitCallback(train)])
+    assert committed(kafka_settings, name, [(name, 0)]) == [300]
+
+
+def test_named_partitions_of_a_group_go_on_behind_what_is_committed(
+    kafka_settings: Kafka, name: str
+) -> None:
+    def rest() -> KafkaDataset:
+        return KafkaDataset(f"{name}:0", kafka_settings, group=name, eof=True, batch_rows=100)
+
+    train = pairs(rest()).take(3)
+    learner().fit(train, verbose=0, callbacks=[CommitCallback(train)])
+    assert values(rest()) == numbered(700, 300)
+    anew = KafkaDataset(f"{name}:0:0", kafka_settings, group=name, eof=True, batch_rows=100)
+    assert values(anew) == numbered(1000)
+
+
+def test_after_fit_the_caller_may_report(kafka_settings: Kafka, name: str) -> None:
+    source = hundreds(name, kafka_settings)
+    train = pairs(source)
+    learner().fit(train, steps_per_epoch=2, verbose=0, callbacks=[CommitCallback(train)])
+    for batch in source:
+        source.commit(batch)
+    assert committed(kafka_settings, name, [(name, 0)]) == [1000]

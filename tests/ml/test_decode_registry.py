@@ -1,10 +1,12 @@
-"""Schemas from a registry: a real one, and small HTTP servers for what it does not do."""
+"""Schemas from a real registry: versions, references, ids that it does not know."""
 
+import io
 import json
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import fastavro
 import pytest
 import tensorflow as tf
 
@@ -111,21 +113,53 @@ def test_without_a_schema_the_fields_are_asked_for(kafka_settings: Kafka) -> Non
         avro("a", kafka_settings, "http://localhost")
 
 
-def test_a_schema_that_refers_to_another_is_read(
-    kafka_settings: Kafka, registry: str, unique: str
+def in_space(name: str, **types: Any) -> dict[str, Any]:
+    return {**record(name, **types), "namespace": "cars"}
+
+
+SIZE, WHEEL = record("Size", x=of("double")), record("Wheel", size=of("Size"))
+SPOT = in_space("Spot", x=of("double"))
+REFERRING: dict[str, list[Any]] = {  # schemas, each of which refers to all before it
+    "to another": [SIZE, record("Car", n=of("int"), a=of("Size"))],
+    "twice": [SIZE, record("Car", n=of("int"), b=of(["null", "Size"]), a=of("Size"))],
+    "also by another": [SIZE, WHEEL, record("Car", n=of("int"), w=of("Wheel"), a=of("Size"))],
+    "in its namespace": [SPOT, in_space("Car", n=of("int"), a=of("Spot"))],
+    "by its full name": [SPOT, record("Car", n=of("int"), a=of("cars.Spot"))],
+}
+
+
+def referring(url: str, subject: str, schemas: list[Any]) -> int:
+    """The id of the last."""
+    names = [".".join(filter(None, (s.get("namespace"), s["name"]))) for s in schemas]
+    places = [f"{subject}-{name}" for name in names]
+    for n, schema in enumerate(schemas):
+        told = [
+            {"name": names[m], "subject": places[m], "version": 1}
+            for m in range(n)
+            if f'"{schemas[m]["name"]}"' in json.dumps(schema) or names[m] in json.dumps(schema)
+        ]
+        body = json.dumps({"schema": json.dumps(schema), "references": told}).encode()
+        asked = urllib.request.Request(f"{url}/subjects/{places[n]}/versions", body)
+        asked.add_header("Content-Type", TYPE)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            identifier = int(json.load(answer)["id"])
+    return identifier
+
+
+@pytest.mark.parametrize("case", REFERRING)
+def test_a_schema_that_refers_to_others_is_read(
+    kafka_settings: Kafka, registry: str, unique: str, case: str
 ) -> None:
-    point = record("Point", x=of("double"))
-    register(registry, f"{unique}-point", point)
-    told = {"name": "Point", "subject": f"{unique}-point", "version": 1}
-    schema = json.dumps(record("Car", n=of("int"), p=of("Point")))
-    body = json.dumps({"schema": schema, "references": [told]}).encode()
-    asked = urllib.request.Request(f"{registry}/subjects/{unique}-value/versions", body)
-    asked.add_header("Content-Type", TYPE)
-    with urllib.request.urlopen(asked, timeout=30) as answer:
-        identifier = json.load(answer)["id"]
-    whole = record("Car", n=of("int"), p=of(point))
-    name = filled(kafka_settings, framed(identifier, *encode(whole, {"n": 1, "p": {"x": 2.5}})))
-    fields = {"n": "int32", "x": Field(path="p.x")}
+    schemas = REFERRING[case]
+    known: dict[str, Any] = {}
+    for schema in schemas:
+        parsed = fastavro.parse_schema(schema, known)
+    body = io.BytesIO()
+    row = {"n": 1, "a": {"x": 2.5}, "b": {"x": 0.5}, "w": {"size": {"x": 1.5}}}
+    fastavro.schemaless_writer(body, parsed, row)
+    identifier = referring(registry, unique, schemas)
+    name = filled(kafka_settings, framed(identifier, body.getvalue()))
+    fields = {"n": "int32", "x": Field(path="a.x")}
     assert rows(avro(name, kafka_settings, registry, fields=fields)) == [{"n": 1, "x": 2.5}]
 
 

@@ -95,6 +95,7 @@ ODD: dict[str, tuple[int, Any, type[Exception]]] = {
     "a proxy that is alone": (503, {}, Unavailable),
     "no schema": (200, {}, Unavailable),
     "too many requests": (429, {}, Unavailable),
+    "a reference to nothing": (200, {"schema": "{}", "references": [{"name": "a"}]}, Unavailable),
     "a list": (200, [], Unavailable),
     "access denied": (403, {}, Misconfigured),
     "no registry at this path": (404, {"error_code": 404, "message": "Not Found"}, Misconfigured),

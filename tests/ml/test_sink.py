@@ -185,6 +185,30 @@ def test_what_could_not_be_encoded_is_not_committed(kafka_settings: Kafka, uniqu
     assert committed(kafka_settings, name, [(name, 0)])[0] <= 50
 
 
+def test_a_transactional_predict_that_failed_goes_on_when_it_is_called_again(
+    kafka_settings: Kafka, unique: str
+) -> None:
+    name = topic(kafka_settings)
+    fill(kafka_settings, name, numbered(300))
+    failing = {170}
+
+    def encode(row: np.ndarray) -> bytes:
+        if int(row[0]) in failing:
+            raise ValueError("once")
+        return b"%d" % row[0]
+
+    source = KafkaDataset(name, kafka_settings, group=name, eof=True, batch_rows=50)
+    inputs = source.map(number)
+    callback = OutputCallback(
+        50, unique, kafka_settings, source=inputs, encode=encode, transactional_id=unique
+    )
+    with pytest.raises(ValueError, match="once"):
+        echo().predict(inputs, verbose=0, callbacks=[callback])
+    failing.clear()
+    echo().predict(inputs, verbose=0, callbacks=[callback])
+    assert values(read(unique, kafka_settings)) == [b"%d" % n for n in range(300)]
+
+
 def test_exactly_once_needs_one_source_with_a_group(kafka_settings: Kafka, unique: str) -> None:
     alone = KafkaDataset("t", kafka_settings, batch_rows=10)
     for options in ({}, {"source": alone}):

@@ -249,6 +249,9 @@ def test_what_is_wrong_is_said(kafka_settings: Kafka) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected the topic no-such-topic"):
         list(dataset)
     assert isinstance(dataset.failure, Misconfigured)
+    waiting = KafkaDataset("no-such-topic", kafka_settings, group="g", batch_rows=10)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected the topic no-such-topic"):
+        next(iter(waiting))
     name = topic(kafka_settings)
     with pytest.raises(tf.errors.InvalidArgumentError, match="1 partitions, from 0 on"):
         list(KafkaDataset(f"{name}:7", kafka_settings))
