@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ PATIENCE_S = 120.0  # until a start has failed
 GRACE_S = 10.0  # between SIGTERM and SIGKILL
 TAIL_LINES = 8  # of the log in an error
 PORTS = range(20000, 30000)  # below the ephemeral ones: there a client could meet its own port
+
+_given: deque[int] = deque(maxlen=len(PORTS) // 2)  # ports that may be listened on only later
 
 # The kernel ties the death signal to the thread that forked, so one thread, which lives until we
 # end, starts every child. A preexec_fn would warn of our threads; this little program does not.
@@ -74,12 +77,14 @@ class Endpoint:
 
 
 def free_endpoint() -> Endpoint:
-    """A port of this machine that nobody listens on now."""
+    """A port of this machine that nobody listens on now, and that was not given before."""
     while True:
         endpoint = Endpoint("127.0.0.1", secrets.choice(PORTS))
         with contextlib.suppress(OSError):
-            _bind(endpoint)
-            return endpoint
+            if endpoint.port not in _given:
+                _bind(endpoint)
+                _given.append(endpoint.port)
+                return endpoint
 
 
 def _bind(endpoint: Endpoint) -> None:

@@ -2,18 +2,20 @@
 
 paho takes a packet apart with one read for each byte of its header, builds an object, takes locks
 and logs; here what the socket has is read at once. It leans on private methods of paho
-(``_packet_read``, ``_packet_handle``, ``_packet_queue``, ``_reset_sockets``): tests run the same
-bytes through both.
+(``_packet_read``, ``_packet_handle``, ``_packet_queue``, ``_reset_sockets``, ``_sock_close``):
+tests run the same bytes through both.
 """
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt import MQTTException
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, _ConnectionState
 
 from bridge.errors import Malformed
 from bridge.mqtt_packets import Arrived, Other, Stream, puback
@@ -21,6 +23,7 @@ from bridge.mqtt_packets import Arrived, Other, Stream, puback
 log = logging.getLogger(__name__)
 
 READ = 256 * 1024  # bytes of one read
+PARTING_S = 1.0  # for the broker to hang up after our DISCONNECT
 
 
 class Client(paho.Client):
@@ -56,6 +59,17 @@ class Client(paho.Client):
         """Disconnect and do not come back; paho itself would after a connection that was lost."""
         self._reconnect_on_failure = False
         self.disconnect()
+
+    def _sock_close(self) -> None:
+        """After our DISCONNECT wait for the broker to hang up: then it has read all we said.
+
+        Else a next connection may overtake the last acknowledgments, and what they were for
+        comes again.
+        """
+        parting = self._state is _ConnectionState.MQTT_CS_DISCONNECTING
+        if parting and isinstance(self._sock, socket.socket):
+            _await_end(self._sock)
+        super()._sock_close()
 
     def loop_stop(self) -> MQTTErrorCode:
         """Stop the network thread, and close what wakes it: paho leaves that to the garbage."""
@@ -108,3 +122,12 @@ class Client(paho.Client):
             "pos": 0,
         }
         return self._packet_handle()
+
+
+def _await_end(sock: socket.socket) -> None:
+    deadline = time.monotonic() + PARTING_S
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(PARTING_S)
+        while sock.recv(READ) and time.monotonic() < deadline:
+            pass

@@ -173,3 +173,8 @@ def test_stopping_twice_and_before_a_start_is_harmless(tmp_path: Path) -> None:
 
 def test_ports_are_below_those_that_clients_get() -> None:
     assert all(20000 <= free_endpoint().port < 30000 for _ in range(20))
+
+
+def test_a_port_is_not_given_twice_before_anybody_listens_there() -> None:
+    ports = [free_endpoint().port for _ in range(1000)]
+    assert len(set(ports)) == len(ports)

@@ -6,11 +6,13 @@ import threading
 from pathlib import Path
 from threading import Event
 
+import orjson
 import pytest
 
 from bridge import ingest
 from bridge.brokers import MqttBroker
 from bridge.errors import Unavailable
+from bridge.inbox import Batch
 from bridge.metrics import Telemetry
 from bridge.mqtt import Connection
 from bridge.settings import Mqtt, Settings
@@ -47,6 +49,30 @@ def test_a_broker_that_stands_still_for_a_while_is_not_taken_for_an_empty_queue(
         loop.join(60)
         assert not (loop.is_alive() or leave.is_set())  # it has left
     assert sorted(carried(told.kafka)) == list(range(QUEUED))
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_the_last_acknowledgments_are_read_before_a_next_connection_of_the_session(
+    mqtt_settings: Mqtt, unique: str, tmp_path: Path
+) -> None:
+    with MqttBroker(tmp_path / "mqtt") as broker:
+        mqtt = mqtt_settings.model_copy(update={"port": broker.endpoint.port})
+        with Connection(mqtt, unique) as session:
+            session.connect(20)
+            session.subscribe([f"{unique}/#"])
+            publish(mqtt, f"{unique}/a", range(20))
+            batches = list[Batch]()
+            while sum(map(len, batches)) < 20:
+                batches.append(session.receive(20, 20))
+            os.kill(broker.pid, signal.SIGSTOP)
+            for batch in batches:
+                batch.ack()
+            threading.Timer(0.3, os.kill, (broker.pid, signal.SIGCONT)).start()
+        with Connection(mqtt, unique) as session:
+            session.connect(20)
+            publish(mqtt, f"{unique}/a", range(99, 100))
+            arrived = session.receive(20, 20).messages
+            assert [orjson.loads(message.payload)["temp_C"] for message in arrived] == [99]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
