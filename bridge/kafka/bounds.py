@@ -4,6 +4,7 @@ What a bounded dataset began with is where its next pass begins again, so that s
 the same records.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,10 @@ from typing import NamedTuple, Protocol
 from bridge.errors import Misconfigured
 from bridge.spans import Bound, Place, Span, milliseconds
 
-LATEST = ("latest", "largest", "end")  # in librdkafka's words
+log = logging.getLogger(__name__)
+
+LATEST, NOWHERE = ("latest", "largest", "end"), ("error", "none")  # in librdkafka's words
+STAYS = "auto.offset.reset says not to begin anywhere else"
 
 
 class Range(NamedTuple):
@@ -135,6 +139,7 @@ class Bounds:
             if bounded and place in self._ranges.of and place not in self._begun
         }
         starts |= self._anew([place for place in places if place not in starts])
+        starts = {place: self._within(place, start) for place, start in starts.items()}
         self._begun |= starts.keys()
         for place, start in starts.items():
             stop = (self._ranges.stops or {}).get(place)
@@ -150,6 +155,39 @@ class Bounds:
             else self._at(place, self._said(place, "start"))
             for place in places
         }
+
+    def _within(self, place: Place, start: int) -> int:
+        """Where it can begin: what was deleted cannot be read, and that is not passed in silence.
+
+        Raises:
+            Misconfigured: a start that was said lies behind the end, or ``auto.offset.reset`` says
+                not to begin anywhere else.
+        """
+        stop = (self._ranges.stops or {}).get(place)
+        if stop is not None and start >= stop:
+            return start
+        low, high = self._end_of(place)
+        if not low <= start <= high:
+            del self._ends[place[0]]  # they may have grown since
+            low, high = self._end_of(place)
+        if low <= start <= high or start == 0:  # which is "earliest" in many programs
+            return max(low, start)
+        where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
+        if start == self._said(place, "start") and start > high:
+            raise Misconfigured(where, f"a start from {low} to {high}", str(start))
+        if self._wanted.reset in NOWHERE:
+            raise Misconfigured(where, f"offset {start}", f"{low} to {high}", STAYS)
+        at = high if start > high and self._wanted.reset in LATEST else low
+        log.warning(
+            "%s: expected offset %d, received %d to %d: it was deleted, or the topic made"
+            " anew; reading from %d",
+            where,
+            start,
+            low,
+            high,
+            at,
+        )
+        return at
 
     def _asks(self, place: Place) -> bool:
         """Whether to go on behind what is committed; not where a span names both."""
@@ -188,10 +226,9 @@ class Bounds:
             found = self._cluster.since([place], milliseconds(bound))[place]
             return found if found >= 0 else self._end_of(place)[1]
         word = bound if bound in ("earliest", "latest") else self._wanted.reset
-        if word in ("error", "none"):
+        if word in NOWHERE:
             where = f"topic {place[0]} partition {place[1]}"
-            remedy = "auto.offset.reset says not to begin anywhere else"
-            raise Misconfigured(where, "an offset that is committed", "none", remedy)
+            raise Misconfigured(where, "an offset that is committed", "none", STAYS)
         return self._end_of(place)[word in LATEST]
 
     def _end_of(self, place: Place) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def cluster() -> Cluster:
 STARTS: dict[str, tuple[Bound, int]] = {
     "nothing said": (None, 10),
     "an offset": (42, 42),
-    "the first offset": (0, 0),
+    "the first offset": (0, 10),
     "the earliest": ("earliest", 10),
     "the latest": ("latest", 100),
     "a time": (NOON, 60),
@@ -90,9 +90,8 @@ def test_it_begins_where_it_is_told(cluster: Cluster, case: str) -> None:
 def test_the_name_of_a_topic_says_it_over_what_is_said_for_all(cluster: Cluster, case: str) -> None:
     start, expected = STARTS[case]
     cluster.times, cluster.committed = {CARS_0: 60}, {CARS_0: 33}
-    wanted = Wanted(spans(["cars:0:7", "cars:1"]), start)
-    first = Pass(cluster, wanted).begin()
-    assert first[CARS_0] == 7
+    wanted = Wanted(spans(["cars:0:17", "cars:1"]), start)
+    assert Pass(cluster, wanted).starts([CARS_0]) == {CARS_0: 17}
     assert Pass(cluster, Wanted(spans(["bus:0:7", "cars:0"]), start)).begin()[CARS_0] == expected
 
 
@@ -192,13 +191,13 @@ def test_a_second_pass_begins_where_the_first_began_and_ends_where_it_ended(
     wanted = Wanted(spans("cars"), eof=True)
     first = Pass(cluster, wanted, is_member=is_member)
     begun = first.begin()
-    cluster.held |= {CARS_0: (40, 300), CARS_1: (0, 300)}
+    cluster.held |= {CARS_0: (10, 300), CARS_1: (0, 300)}
     cluster.committed = {CARS_0: 100, CARS_1: 50}
     cluster.asked.clear()
     second = Pass(cluster, wanted, first.ranges, is_member)
     assert second.begin() == begun == {CARS_0: 10, CARS_1: 0}
     assert second.ranges.stops == {CARS_0: 100, CARS_1: 50}
-    assert cluster.asked == []
+    assert cluster.asked == ["ends cars"]  # whether it is still there
 
 
 def test_without_an_end_a_second_pass_goes_on_where_it_is_told(cluster: Cluster) -> None:
@@ -231,7 +230,7 @@ def test_in_a_group_what_is_committed_goes_before_a_start(cluster: Cluster, star
     cluster.committed = {CARS_0: 33, CARS_1: 0}
     one = Pass(cluster, Wanted(spans("cars"), start), is_member=True)
     assert one.begin() == {CARS_0: 33, CARS_1: 0}
-    assert cluster.asked == [("committed", CARS_0, CARS_1)]
+    assert cluster.asked == [("committed", CARS_0, CARS_1), "ends cars"]
 
 
 def test_in_a_group_a_start_counts_where_nothing_is_committed(cluster: Cluster) -> None:
@@ -276,3 +275,45 @@ def test_the_ends_of_a_topic_are_asked_once_a_pass(cluster: Cluster) -> None:
     one.begin()
     one.starts([CARS_1])
     assert cluster.asked == ["ends cars", "ends bus"]
+
+
+GONE: dict[str, tuple[str, Bound, int, str, int]] = {  # span, start, committed, reset, begins at
+    "deleted below a start that was said": ("cars:0:5", None, -1, "latest", 10),
+    "deleted below what is committed": ("cars:0", "committed", 5, "earliest", 10),
+    "committed in a topic that was made anew": ("cars:0", "committed", 500, "earliest", 10),
+    "the same, and new records are wanted": ("cars:0", "committed", 500, "latest", 100),
+}
+
+
+@pytest.mark.parametrize("case", GONE)
+def test_an_offset_that_is_not_there_any_more_is_told(
+    cluster: Cluster, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text, start, cluster.committed[CARS_0], reset, expected = GONE[case]
+    one = Pass(cluster, Wanted(spans(text), start, reset=reset))
+    assert one.begin() == {CARS_0: expected}
+    assert (
+        f"received 10 to 100: it was deleted, or the topic made anew; reading from {expected}"
+        in (caplog.text)
+    )
+    assert one.ranges.of[CARS_0].start == expected  # told once, not in every pass
+
+
+@pytest.mark.parametrize(("text", "start"), [("cars:0:5", None), ("cars:0", "committed")])
+def test_it_is_an_error_where_reset_says_so(cluster: Cluster, text: str, start: Bound) -> None:
+    cluster.committed[CARS_0] = 500
+    with pytest.raises(Misconfigured, match=r"received 10 to 100 \(auto.offset.reset says"):
+        Pass(cluster, Wanted(spans(text), start, reset="error")).begin()
+
+
+def test_a_start_behind_the_end_is_an_error_and_with_an_end_nothing(cluster: Cluster) -> None:
+    with pytest.raises(Misconfigured, match="expected a start from 10 to 100, received 101"):
+        Pass(cluster, Wanted(spans("cars:0:101"))).begin()
+    assert Pass(cluster, Wanted(spans("cars:0:101"), eof=True)).begin() == {CARS_0: 101}
+
+
+def test_what_came_since_the_ends_were_asked_for_is_there(cluster: Cluster) -> None:
+    one = Pass(cluster, Wanted(spans("cars")), is_member=True)
+    one.starts([CARS_0])
+    cluster.held[CARS_0], cluster.committed[CARS_0] = (10, 900), 800
+    assert one.starts([CARS_0]) == {CARS_0: 800}

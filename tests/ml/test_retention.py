@@ -1,0 +1,71 @@
+"""What Kafka has deleted meanwhile, or never had, on a real broker: it is told."""
+
+import confluent_kafka as ck
+import pytest
+import tensorflow as tf
+from confluent_kafka.admin import AdminClient
+
+from bridge.settings import Kafka
+from ml import KafkaDataset
+from tests.ml.topic import fill, numbered, offsets, read, topic
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def name(kafka_settings: Kafka) -> str:
+    """A topic of 100 records."""
+    name = topic(kafka_settings)
+    fill(kafka_settings, name, numbered(100))
+    return name
+
+
+def delete_before(kafka: Kafka, name: str, offset: int) -> None:
+    """As retention does."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    (done,) = admin.delete_records([ck.TopicPartition(name, 0, offset)]).values()
+    done.result(30)
+
+
+def test_a_start_that_was_deleted_is_told(
+    kafka_settings: Kafka, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    delete_before(kafka_settings, name, 70)
+    assert offsets(read(name, kafka_settings, start=40)) == list(range(70, 100))
+    assert f"topic {name} partition 0: expected offset 40, received 70 to 100" in caplog.text
+
+
+def test_a_group_whose_records_were_deleted_is_told_and_goes_on(
+    kafka_settings: Kafka, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = KafkaDataset(name, kafka_settings, group=name, eof=True, batch_rows=20)
+    for batch in dataset.take(2):
+        dataset.commit(batch)
+    dataset.close()
+    delete_before(kafka_settings, name, 70)
+    assert offsets(read(name, kafka_settings, group=name)) == list(range(70, 100))
+    assert "expected offset 40, received 70 to 100" in caplog.text
+
+
+def test_an_epoch_that_lost_its_first_records_says_so(
+    kafka_settings: Kafka, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = KafkaDataset(name, kafka_settings, start=40, eof=True, batch_rows=20)
+    assert offsets(dataset) == list(range(40, 100))
+    assert caplog.text == ""
+    delete_before(kafka_settings, name, 70)
+    assert offsets(dataset) == list(range(70, 100))
+    assert "expected offset 40, received 70 to 100" in caplog.text
+
+
+def test_a_topic_that_was_emptied_ends_at_once(kafka_settings: Kafka, name: str) -> None:
+    dataset = KafkaDataset(name, kafka_settings, eof=True, batch_rows=20)
+    assert offsets(dataset) == list(range(100))
+    delete_before(kafka_settings, name, 100)
+    assert offsets(dataset) == []
+
+
+def test_a_start_behind_the_end_is_not_the_first_record(kafka_settings: Kafka, name: str) -> None:
+    dataset = KafkaDataset(f"{name}:0:500", kafka_settings, batch_rows=20)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a start from 0 to 100, received 500"):
+        list(dataset)
