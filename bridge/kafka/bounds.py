@@ -146,15 +146,10 @@ class Bounds:
             self._ranges.of.setdefault(place, Range(start, stop))
         return starts
 
-    def _anew(self, places: Sequence[Place]) -> dict[Place, int]:
-        asks = [p for p in places if self._asks(p)]
-        committed = self._cluster.committed_offsets(asks) if asks else {}
-        return {
-            place: offset
-            if (offset := committed.get(place, -1)) >= 0
-            else self._at(place, self._said(place, "start"))
-            for place in places
-        }
+    def again(self, place: Place, offset: int) -> int:
+        """Where it goes on when what comes next is not there any more, as for `starts`."""
+        self._ends.pop(place[0], None)
+        return self._within(place, offset)
 
     def _within(self, place: Place, start: int) -> int:
         """Where it can begin: what was deleted cannot be read, and that is not passed in silence.
@@ -170,10 +165,11 @@ class Bounds:
         if not low <= start <= high:
             del self._ends[place[0]]  # they may have grown since
             low, high = self._end_of(place)
-        if low <= start <= high or start == 0:  # which is "earliest" in many programs
+        said = self._said(place, "start")
+        if low <= start <= high or start == said == 0:  # which is "earliest" in many programs
             return max(low, start)
         where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
-        if start == self._said(place, "start") and start > high:
+        if start == said and start > high:
             raise Misconfigured(where, f"a start from {low} to {high}", str(start))
         if self._wanted.reset in NOWHERE:
             raise Misconfigured(where, f"offset {start}", f"{low} to {high}", STAYS)
@@ -188,6 +184,16 @@ class Bounds:
             at,
         )
         return at
+
+    def _anew(self, places: Sequence[Place]) -> dict[Place, int]:
+        asks = [p for p in places if self._asks(p)]
+        committed = self._cluster.committed_offsets(asks) if asks else {}
+        return {
+            place: offset
+            if (offset := committed.get(place, -1)) >= 0
+            else self._at(place, self._said(place, "start"))
+            for place in places
+        }
 
     def _asks(self, place: Place) -> bool:
         """Whether to go on behind what is committed; not where a span names both."""

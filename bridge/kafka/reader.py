@@ -26,6 +26,7 @@ OPTIONS: dict[str, str | int] = {
     "queued.max.messages.kbytes": 32_768,
 }
 STRATEGY, PROTOCOL = "partition.assignment.strategy", "group.protocol"
+RESET = "auto.offset.reset"
 ASK_S = 0.5  # between two looks at what the others have committed
 ENDLESS = 2**63
 Message = ck.Message
@@ -98,6 +99,8 @@ class Reader(Consumer):
         strategy = str(kafka.options.get(STRATEGY, "cooperative-sticky"))
         self._is_cooperative = by_broker or strategy.startswith("cooperative")
         own = {} if by_broker else {STRATEGY: strategy}
+        if self._is_cooperative or not self._is_member:  # else librdkafka goes on, and says nothing
+            kafka = kafka.model_copy(update={"options": {**kafka.options, RESET: "error"}})
         if not any(span.topic.startswith("^__") for span in wanted.spans):
             own |= {"topic.blacklist": "^__.*"}  # of patterns; Kafka's own topics
         super().__init__(kafka, group, OPTIONS | own)
@@ -134,8 +137,7 @@ class Reader(Consumer):
         starts = self._bounds.starts(self._bounds.places())
         self._joined = True
         self._mine = set(starts)
-        self.assign(starts)
-        self._finish_empty(starts)
+        self._begin(starts)
 
     def read(self, rows: int, wait_s: float) -> Rows:
         """Up to so many records; no record is held back for longer than ``wait_s``.
@@ -238,8 +240,29 @@ class Reader(Consumer):
             stops = self._ranges.stops or {}
             if place in stops and (message.offset() or 0) >= stops[place]:
                 self._finish(place)
+        elif error.name() == "_AUTO_OFFSET_RESET":
+            self._begin_again(_place(message), message.offset() or 0)
         elif not error.retriable() and FAMILIES.get(error.name()) is not Unavailable:
             raise translate(self.where, error)
+
+    def _begin_again(self, place: Place, offset: int) -> None:
+        """What comes next was deleted while others were read; librdkafka has stopped there."""
+        if place in self._mine:
+            at = self._bounds.again(place, offset)
+            with translated(self.where):
+                self._consumer.incremental_unassign([ck.TopicPartition(*place)])
+            self._begin({place: at})
+
+    def _begin(self, starts: Mapping[Place, int]) -> None:
+        assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]
+        with translated(self.where):
+            if self._is_cooperative or not self._is_member:
+                self._consumer.incremental_assign(assigned)
+            else:
+                self._consumer.assign(assigned)
+            go = self._consumer.pause if self._held else self._consumer.resume
+            go(assigned)  # librdkafka remembers what was paused when it went
+        self._finish_empty(starts)
 
     def _finish(self, place: Place) -> None:
         if place in self._done or place not in self._mine:
@@ -263,15 +286,7 @@ class Reader(Consumer):
         self._joined = True
         self._mine |= set(places)
         self._lost -= set(places)  # what comes from now on is ours
-        assigned = [ck.TopicPartition(t, p, o) for (t, p), o in starts.items()]
-        with translated(self.where):
-            if self._is_cooperative:
-                self._consumer.incremental_assign(assigned)
-            else:
-                self._consumer.assign(assigned)
-            go = self._consumer.pause if self._held else self._consumer.resume
-            go(assigned)  # librdkafka remembers what was paused when it went
-        self._finish_empty(starts)
+        self._begin(starts)
 
     def _revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         gone = frozenset((p.topic, p.partition) for p in partitions)

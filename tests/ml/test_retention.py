@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from confluent_kafka.admin import AdminClient
 
+from bridge.kafka import Producer, Record
 from bridge.settings import Kafka
 from ml import KafkaDataset
 from tests.ml.topic import fill, numbered, offsets, read, topic
@@ -56,6 +57,34 @@ def test_an_epoch_that_lost_its_first_records_says_so(
     delete_before(kafka_settings, name, 70)
     assert offsets(dataset) == list(range(70, 100))
     assert "expected offset 40, received 70 to 100" in caplog.text
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_is_deleted_before_a_slow_reader_comes_to_it_is_told(
+    kafka_settings: Kafka, caplog: pytest.LogCaptureFixture, grouped: bool
+) -> None:
+    name = topic(kafka_settings)
+    with Producer(kafka_settings, "test") as producer:
+        for n in range(60):  # a batch of Kafka each, and so much is fetched at once
+            producer.produce_and_wait([Record(name, b"k", b"%1000d" % n, 0)] * 10)
+    little = {"queued.min.messages": 1, "fetch.message.max.bytes": 1000, "fetch.max.bytes": 1000}
+    dataset = KafkaDataset(
+        name,
+        kafka_settings,
+        group=name if grouped else "",
+        eof=True,
+        batch_rows=10,
+        configuration=little | {"message.max.bytes": 1000},
+    )
+    found = list[int]()
+    for batch in dataset:
+        found += batch["offset"].numpy().tolist()
+        if len(found) == 10:
+            delete_before(kafka_settings, name, 500)
+    end_of_first = found.index(500)
+    assert found == [*range(end_of_first), *range(500, 600)]
+    assert end_of_first < 400
+    assert f"expected offset {end_of_first}, received 500 to 600" in caplog.text
 
 
 def test_a_topic_that_was_emptied_ends_at_once(kafka_settings: Kafka, name: str) -> None:
