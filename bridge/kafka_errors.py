@@ -68,8 +68,9 @@ FAMILIES: dict[str, type[HaltereError]] = {
     **dict.fromkeys(_UNAVAILABLE.split(), Unavailable),
 }
 REMEDIES: dict[type[HaltereError], str] = {
-    Unavailable: "start one with `haltere brokers`, or set kafka.bootstrap_servers",
-    Misconfigured: "see kafka.options and the broker's access lists",
+    Unavailable: "start one with `haltere brokers`, or set kafka.bootstrap_servers; in a program"
+    " servers=",
+    Misconfigured: "see kafka.options (configuration= in a program) and the broker's access lists",
     Fenced: "another instance runs under this name; stop one of them",
     Malformed: "",
 }
@@ -139,4 +140,4 @@ def unbuilt(text: str) -> str:
         return "set kafka.tls_ca_file"
     if "ssl.key.location" in text or "ssl.certificate.location" in text:
         return "set kafka.tls_cert_file, its kafka.tls_key_file and the kafka.tls_key_password"
-    return "see kafka.options"
+    return "see kafka.options, in a program configuration="

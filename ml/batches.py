@@ -4,7 +4,8 @@ What a value does not give goes where the plan says: it ends the dataset, is dro
 becomes a dead letter.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,10 @@ from ml.decoders import signature as decoded_signature
 from ml.ledger import Entry
 from ml.plan import Plan, signature
 
+log = logging.getLogger(__name__)
+
 Batch = dict[str, Any]
+ENOUGH = 100  # records without a value of a field
 MANY = 1 << 32  # more than a topic has partitions
 
 
@@ -45,6 +49,11 @@ class Batches:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._decoder = _decoder(plan)
+        fields = self._decoder.fields if self._decoder else {}
+        self._unseen = {
+            name for name, field in fields.items() if tf.as_dtype(field.dtype).is_floating
+        }
+        self._looked = 0  # rows, while some are unseen
         value: Any = tf.TensorSpec((None,), tf.string)
         if self._decoder:
             value = decoded_signature(self._decoder.fields)
@@ -61,6 +70,8 @@ class Batches:
         columns = self._columns(rows, values if decoded is None else None)
         if decoded is not None and "value" in self._plan.columns:
             columns["value"] = decoded.columns
+            if self._unseen:
+                self._look(decoded.columns)
         entry = _entry(rows, keys) if follow else None
         misfits = list(self._misfits(rows, values, decoded.misfits if decoded else ()))
         if decoded is not None and decoded.fits is not None:
@@ -68,6 +79,15 @@ class Batches:
             entry = entry and _kept_entry(entry, decoded.fits)
         count = len(rows) - len(misfits)
         return Made(columns if count else None, entry, misfits)
+
+    def _look(self, columns: Mapping[str, np.ndarray]) -> None:
+        """A float that no record has may be misspelt; NaN alone would not tell."""
+        self._unseen -= {n for n in self._unseen if not np.isnan(columns[n].astype(float)).all()}
+        self._looked += max((len(columns[name]) for name in self._unseen), default=0)
+        if self._looked >= ENOUGH:
+            names = ", ".join(sorted(self._unseen))
+            log.warning("no value in %d records, NaN in each: %s", self._looked, names)
+            self._unseen.clear()
 
     def _columns(self, rows: Rows, values: list[bytes | None] | None) -> Batch:
         """Those that the plan asks for, undecoded."""

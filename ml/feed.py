@@ -80,8 +80,9 @@ class Feed:
             records = [_letter(how.dead_letters, m, time.time_ns() // 1000) for m in misfits]
             self._letters.produce_and_wait(records)
         with self._counting:
-            self.misfits += len(misfits)
-        log.warning("%d records do not fit, the first: %s", len(misfits), misfits[0].error)
+            before, self.misfits = self.misfits, self.misfits + len(misfits)
+        if len(str(self.misfits)) > len(str(before)) or not before:  # 1, 10, 100 and so on
+            log.warning("%d records do not fit, the last: %s", self.misfits, misfits[-1].error)
 
     def close_letters(self) -> None:
         """At the end of a pass."""
@@ -111,6 +112,7 @@ class Pass:
         self.failure: BaseException | None = None
         self.commits = Commits(feed.plan, self.ledger, feed.reporter)
         self._is_leaving = False
+        self._is_fruitless = True  # not a record yet
         self._is_busy = False  # batches come full, and so the next will without a wait
         dtypes = [tf.string, *(spec.dtype for spec in feed.flat)]  # the first: what went wrong
         with tf.device("CPU:0"):
@@ -165,12 +167,15 @@ class Pass:
             if not found and (reader.finished() or self._leave.is_set()):
                 break
         self.queue.close()
+        if self._is_fruitless and reader.finished():
+            log.warning("%s", self._feed.plan.nothing)
         self._linger(reader)
 
     def _read_one(self, reader: Reader) -> bool:
         """A batch into the queue; false if none came in time."""
         rows = reader.read(self._feed.plan.rows, self._feed.plan.wait_s)
         self._is_busy = len(rows) == self._feed.plan.rows
+        self._is_fruitless = self._is_fruitless and not rows
         if rows:
             self._put(rows)
         return bool(rows)

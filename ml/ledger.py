@@ -21,9 +21,10 @@ from bridge.spans import Place
 
 KEPT = 4_000_000  # rows that may wait to be reported; then the oldest are forgotten
 ADVICE = (
-    "between the dataset and its report map, batch, zip and prefetch only;"
+    "between the dataset and its report map, batch, unbatch, take, zip and prefetch only;"
     " filter, shuffle and skip after the rows have been reported"
 )
+ONCE = "report each batch once, as it was read, in the order of reading"
 
 
 @dataclass(slots=True)
@@ -238,8 +239,8 @@ class Ledger:
             found += [before + int(n) for n in rows if known.topic[n] == batch.topic[0]]
             before += len(known.offset)
         if not found:
-            expected = "rows that were read and not reported"
-            raise Misconfigured("the batch", expected, batch.said(0), ADVICE)
+            expected = "rows that were read and not reported yet"
+            raise Misconfigured("the batch", expected, batch.said(0), ONCE)
         return found
 
     def _difference(self, begin: int, batch: Columns) -> tuple[int, str] | None:

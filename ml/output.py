@@ -17,11 +17,14 @@ from bridge.spans import Place, Span
 from ml.commits import Commits, Reporter
 from ml.ledger import ADVICE, Row
 from ml.lineage import lineage
-from ml.plan import Configuration, cluster
-from ml.sink import CONNECT_S, Headers, encoded, send
+from ml.plan import Configuration, cluster, see_that_known
+from ml.sink import CONNECT_S, Pairs, encoded, send
 
+NOTHING = (
+    "nothing new behind what the group has committed, or the topic is empty; Kafka is as it was"
+)
 Encode = Callable[[Any], bytes | str]
-ONE = "give OutputCallback last, and make one of it for each source"
+ONE = "give one OutputCallback for each source, and no CommitCallback: it commits by itself"
 
 
 class Outputs(TypedDict, total=False):
@@ -63,16 +66,17 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self, batch_size: int, topic: str, servers: str | Kafka = "", **options: Unpack[Outputs]
     ) -> None:
         super().__init__()
-        if unknown := options.keys() - Outputs.__annotations__.keys():
-            known = ", ".join(Outputs.__annotations__)
-            raise Misconfigured("OutputCallback", f"one of {known}", ", ".join(sorted(unknown)))
+        see_that_known("OutputCallback", options, Outputs.__annotations__)
+        if not isinstance(batch_size, int | np.integer) or not isinstance(topic, str):
+            received = f"{batch_size!r}, {topic!r}"
+            raise Misconfigured("OutputCallback", "a number of rows, then a topic", received)
         source = options.get("source")
         self._lines = lineage(source) if source is not None else []
         self._encode = options.get("encode", as_json)
         self._transactional = options.get("transactional_id", "")
         self._span = Span.parse(topic)
         version = options.get("model_version", "")
-        self._headers: Headers = [("model", version.encode())] if version else []
+        self._headers: Pairs = [("model", version.encode())] if version else []
         self._see_that_it_can()
         self._kafka = cluster(servers, options.get("configuration", ()))
         kafka.ensure_topic(self._kafka, self._span, CONNECT_S)
@@ -113,6 +117,8 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.close()
         for line in self._lines:
             line.source.report_to(None)
+        if self._lines and not self._steps:  # Keras itself would end with an UnboundLocalError
+            raise Unavailable("predict", "records to predict", "none", NOTHING)
 
     def flush(self) -> None:
         """Wait until Kafka has what was sent; the end of `predict` does it by itself.
@@ -177,7 +183,7 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
             Record(
                 self._span.topic,
                 origin and origin.key,
-                encoded(self._encode(row)),
+                encoded("encode", self._encode(row)),
                 -1 if self._span.partition is None else self._span.partition,
                 tuple(headers),
             ),

@@ -5,11 +5,13 @@ environment's settings.
 import difflib
 import operator
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, TypedDict
 
+import numpy as np
 import tensorflow as tf
 
 from bridge.errors import Misconfigured
@@ -20,6 +22,15 @@ from bridge.spans import Bound, Span, bound, spans
 ROWS, WAIT_MS = 1000, 100
 MOST = 1_000_000  # rows of a batch that librdkafka gives at once
 COLUMNS = ("value", "key", "topic", "partition", "offset", "timestamp")
+NAMED = ("topics", "servers", "group", "eof")
+DECODE = ("raw", "json", "avro", "protobuf")
+RENAMED = {  # options of tensorflow-io
+    "timeout": "batch_ms= bounds how long a record waits, eof=True ends; leave it out",
+    "config_global": "configuration=",
+    "config_topic": "configuration=",
+    "message_offset": "batch_rows= gives batches with their offsets",
+}
+ADDRESS = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(:[0-9]{1,5})?")
 MISFIT = ("raise", "drop", "dead letter")
 DECODED = {"dead_letters", "fields", "framing", "misfit", "registry", "schema"}
 FRAMING = ("auto", "registry", "single", "bare")
@@ -81,6 +92,14 @@ class Plan:
     is_records: bool  # one element a record, not a batch
     decoding: Decoding
 
+    @property
+    def nothing(self) -> str:
+        """What to say of a pass without a record."""
+        topics = ", ".join(span.topic for span in self.wanted.spans)
+        if not self.group:
+            return f"{topics}: no record between start and end"
+        return f"{topics}: nothing new for this member behind what group {self.group} has committed"
+
 
 def plan(
     topics: str | Sequence[str], servers: str | Kafka, group: str, eof: bool, options: Options
@@ -90,25 +109,24 @@ def plan(
     Raises:
         Misconfigured: an option is unknown, or its value is none that can be.
     """
-    _see_that_known(options)
+    see_that_known("KafkaDataset", options, (*NAMED, *Options.__annotations__))
+    _see_types(group, eof)
     kafka = cluster(servers, options.get("configuration", ()))
     start, stop = bound("start", options.get("start")), bound("stop", options.get("stop"))
     reset = str(kafka.options.get("auto.offset.reset", "earliest")).lower()
     wanted = Wanted(spans(topics), start, stop, eof, reset)
+    for span in wanted.spans:
+        _see_order(
+            start if span.start is None else span.start, stop if span.stop is None else span.stop
+        )
     said = {start, stop, *(b for span in wanted.spans for b in (span.start, span.stop))}
     if "committed" in said and not group:
         raise Misconfigured("group", "a group, of which offsets are committed", "none")
     is_records = not {"batch_rows", "batch_ms"} & options.keys()
     decoding = _decoding(options)
-    if is_records and decoding.kind != "raw":
-        expected = "batch_rows= or batch_ms=: columns come by the batch"
-        raise Misconfigured(f"decode {decoding.kind!r}", expected, "neither")
+    _see_face(is_records, options, decoding)
     headers = options.get("headers", ())
-    if is_records and headers:
-        raise Misconfigured("headers", "batch_rows= or batch_ms= with them", "neither")
     records = ("value", "key") if options.get("message_key") else ("value",)
-    if is_records and "columns" in options:
-        raise Misconfigured("columns", "batch_rows= or batch_ms= with them", "neither")
     return Plan(
         kafka,
         group,
@@ -137,6 +155,9 @@ def cluster(servers: str | Kafka, configuration: Configuration = ()) -> Kafka:
         expected = "host:port, several with commas, or a Kafka"
         raise Misconfigured("servers", expected, repr(servers))
     else:
+        for address in servers.split(",") if servers else ():
+            if not ADDRESS.fullmatch(address.strip()) or address.strip().lower().startswith("http"):
+                raise Misconfigured("servers", "host:port, several with commas", repr(servers))
         kafka = Kafka(bootstrap_servers=servers) if servers else load(None, os.environ).kafka
     options = kafka.options | options
     for name in sorted(OURS.keys() & options.keys()):
@@ -160,8 +181,8 @@ def _given(configuration: Configuration) -> dict[str, Any]:
 
 def _decoding(options: Options) -> Decoding:
     decoding = Decoding(
-        options.get("decode", "raw"),
-        options.get("fields"),
+        _one_of("decode", options.get("decode", "raw"), DECODE),
+        _fields(options.get("fields")),
         options.get("schema"),
         _one_of("framing", options.get("framing", "auto"), FRAMING),
         options.get("registry", ""),
@@ -179,6 +200,12 @@ def _decoding(options: Options) -> Decoding:
     return decoding
 
 
+def _fields(fields: Any) -> Mapping[str, Any] | None:
+    if fields is None or isinstance(fields, Mapping):
+        return fields
+    raise Misconfigured("fields", "a mapping of names to dtypes or Field", repr(fields))
+
+
 def _columns(wanted: Sequence[str]) -> tuple[str, ...]:
     """In one order, whatever theirs is."""
     chosen = {wanted} if isinstance(wanted, str) else set(wanted)
@@ -189,11 +216,35 @@ def _columns(wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in COLUMNS if name in chosen)
 
 
-def _see_that_known(options: Options) -> None:
-    for name in options.keys() - Options.__annotations__.keys():
-        close = difflib.get_close_matches(name, Options.__annotations__, n=1)
-        remedy = f"did you mean {close[0]}?" if close else "help(KafkaDataset) explains them all"
-        raise Misconfigured("KafkaDataset", "a known option", repr(name), remedy)
+def see_that_known(who: str, options: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raise Misconfigured for a name that is none of these, with the nearest."""
+    names = list(known)
+    for name in sorted(options.keys() - names):
+        close = difflib.get_close_matches(name, names, n=1)
+        remedy = f"did you mean {close[0]}?" if close else f"help({who}) explains them all"
+        raise Misconfigured(who, "a known option", repr(name), RENAMED.get(name, remedy))
+
+
+def _see_types(group: object, eof: object) -> None:
+    if not isinstance(group, str):
+        raise Misconfigured("group", "a name", repr(group))
+    if not isinstance(eof, bool | np.bool_):
+        raise Misconfigured("eof", "True or False", repr(eof))
+
+
+def _see_order(start: Bound, stop: Bound) -> None:
+    if isinstance(start, int) and isinstance(stop, int) and start > stop:
+        raise Misconfigured("stop", f"an offset behind the start, {start}", f"{stop}")
+
+
+def _see_face(is_records: bool, options: Options, decoding: Decoding) -> None:
+    """Single records or batches: whether what is asked for goes with it."""
+    if is_records and decoding.kind != "raw":
+        expected = "batch_rows= or batch_ms=: columns come by the batch"
+        raise Misconfigured(f"decode {decoding.kind!r}", expected, "neither")
+    for name in ("headers", "columns"):
+        if is_records and options.get(name):
+            raise Misconfigured(name, "batch_rows= or batch_ms= with them", "neither")
 
 
 def _number(name: str, value: float, most: int) -> Any:

@@ -1,17 +1,21 @@
 """TensorFlow -> Kafka: `KafkaOutputSequence`, values by their index. See also `ml.output`."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from bridge import kafka
-from bridge.errors import Misconfigured
+from bridge.errors import HaltereError, Misconfigured
 from bridge.kafka import Producer, Record
 from bridge.settings import Kafka
 from bridge.spans import Span
 from ml.plan import Configuration, cluster
 
-Headers = Sequence[tuple[str, bytes]]
+log = logging.getLogger(__name__)
+
+Pairs = Sequence[tuple[str, bytes]]
+Headers = Pairs | Mapping[str, bytes]
 CONNECT_S = 10.0
 
 
@@ -27,7 +31,8 @@ class KafkaOutputSequence:
         Misconfigured: the topic is none, or Kafka refuses us.
         Unavailable: Kafka is not there.
 
-    A value leaves when all before it have been set, whatever their order; `flush` sends the rest.
+    A value leaves when all before it have been set, whatever their order; `flush`, and the end of
+    a ``with`` block without an error, send the rest and wait until Kafka has all of it.
 
     ::
 
@@ -66,12 +71,13 @@ class KafkaOutputSequence:
         if index < self._next or index in self._waiting:
             raise Misconfigured(f"index {index}", "an index that was not set yet", "one that was")
         chosen = self._span.partition if partition is None else partition
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
         self._waiting[index] = Record(
             self._span.topic,
-            encoded(key),
-            encoded(value),
+            encoded("key", key),
+            encoded("value", value),
             -1 if chosen is None else chosen,
-            tuple(headers),
+            tuple(pairs),
         )
         while (record := self._waiting.pop(self._next, None)) is not None:
             self._next += 1
@@ -101,8 +107,15 @@ class KafkaOutputSequence:
     ) -> None:
         if kind is None:
             self.close()
-        else:
-            self._producer.__exit__()
+            return
+        try:
+            self._producer.produce_and_wait(())  # what has left is not called back
+        except HaltereError as other:
+            log.error("not all that was set is in Kafka: %s", other)
+        if self._waiting:
+            where, behind = f"index {self._next}", len(self._waiting)
+            log.error("%s was not set, so the %d set behind it were not sent", where, behind)
+        self._producer.__exit__()
 
     def _send(self, record: Record) -> None:
         send(self._producer, record)
@@ -125,6 +138,16 @@ def _see(producer: Producer, timeout_s: float) -> None:
             raise report.error
 
 
-def encoded(value: bytes | str | None) -> Any:
-    """As Kafka wants it: text is UTF-8."""
-    return value.encode() if isinstance(value, str) else value
+def encoded(what: str, value: bytes | str | None) -> Any:
+    """As Kafka wants it: text is UTF-8.
+
+    Raises:
+        Misconfigured: it is neither bytes nor text.
+    """
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise Misconfigured(
+        what, "bytes or text", type(value).__name__, "encode it, as JSON for instance"
+    )

@@ -7,7 +7,7 @@ queue without holding Python's lock, and closes the queue when it is taken apart
 
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -108,6 +108,9 @@ class KafkaDataset(tf.data.Dataset):  # type: ignore[misc]
         one = self._feed.pass_over()
         if batch is not None:
             wanted = ("topic", "partition", "offset")
+            if not isinstance(batch, Mapping):
+                received = f"{type(batch).__name__}; CommitCallback commits what Keras has seen"
+                raise Misconfigured("commit", "a batch, a dict as it was read", received)
             if missing := [name for name in wanted if name not in batch]:
                 raise Misconfigured("commit", f"a batch with {', '.join(wanted)}", f"no {missing}")
             columns = Columns(*(np.atleast_1d(np.asarray(batch[name])) for name in wanted))

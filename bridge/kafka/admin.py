@@ -70,14 +70,18 @@ def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None
 
     Raises:
         Unavailable: no broker answers.
-        Misconfigured: it may not be created.
+        Misconfigured: it may not be created, or has no such partition.
     """
     deadline = time.monotonic() + REQUEST_S
-    while span.topic not in partitions(kafka, timeout_s):
+    while span.topic not in (found := partitions(kafka, timeout_s)):
         _create(kafka, [NewTopic(span.topic, 1 + (span.partition or 0), -1)])
         if time.monotonic() > deadline:
             where = f"kafka {kafka.bootstrap_servers}"
             raise Unavailable(where, f"the topic {span.topic}", "no such topic")
+    if (span.partition or 0) >= found[span.topic]:
+        where = f"kafka {kafka.bootstrap_servers} topic {span.topic}"
+        received = f"{found[span.topic]} partitions, from 0 on"
+        raise Misconfigured(where, f"a partition {span.partition}", received)
 
 
 def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:

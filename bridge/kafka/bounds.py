@@ -158,25 +158,20 @@ class Bounds:
             Misconfigured: a start that was said lies behind the end, or ``auto.offset.reset`` says
                 not to begin anywhere else.
         """
-        stop = (self._ranges.stops or {}).get(place)
-        if stop is not None and start >= stop:
+        said, stop = self._said(place, "start"), (self._ranges.stops or {}).get(place)
+        if stop is not None and start >= stop and start != said:
             return start
         low, high = self._end_of(place)
         if not low <= start <= high:
             del self._ends[place[0]]  # they may have grown since
             low, high = self._end_of(place)
-        said = self._said(place, "start")
         if low <= start <= high or start == said == 0:  # which is "earliest" in many programs
             return max(low, start)
         where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
-        if start == said and start > high:
-            raise Misconfigured(where, f"a start from {low} to {high}", str(start))
-        if self._wanted.reset in NOWHERE:
-            raise Misconfigured(where, f"offset {start}", f"{low} to {high}", STAYS)
-        at = high if start > high and self._wanted.reset in LATEST else low
+        at = self._instead(place, start, (low, high))
         log.warning(
-            "%s: expected offset %d, received %d to %d: it was deleted, or the topic made"
-            " anew; reading from %d",
+            "%s: expected offset %d, received %d to %d: deleted, made anew or not there"
+            " yet; reading from %d",
             where,
             start,
             low,
@@ -194,6 +189,16 @@ class Bounds:
             else self._at(place, self._said(place, "start"))
             for place in places
         }
+
+    def _instead(self, place: Place, start: int, ends: tuple[int, int]) -> int:
+        """For a start that is not between the ends."""
+        where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
+        is_said = start == self._said(place, "start")
+        if is_said and start > ends[1] and self._span(place).partition is not None:
+            raise Misconfigured(where, f"a start from {ends[0]} to {ends[1]}", str(start))
+        if self._wanted.reset in NOWHERE:
+            raise Misconfigured(where, f"offset {start}", f"{ends[0]} to {ends[1]}", STAYS)
+        return ends[start > ends[1] and (is_said or self._wanted.reset in LATEST)]
 
     def _asks(self, place: Place) -> bool:
         """Whether to go on behind what is committed; not where a span names both."""

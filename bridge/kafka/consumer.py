@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import confluent_kafka as ck
 
@@ -14,7 +14,7 @@ from bridge.settings import Kafka
 
 YOUNG = {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"}  # a topic that was made just now
 LEADER_S, LOOK_S = 5.0, 0.1  # it has its leaders after so long, and is looked at so often
-NO_OPTIONS: Mapping[str, str | int] = {}
+NO_OPTIONS: Mapping[str, Any] = {}
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
 
@@ -28,7 +28,7 @@ class Consumer:
     """
 
     def __init__(
-        self, kafka: Kafka, group: str = "", options: Mapping[str, str | int] = NO_OPTIONS
+        self, kafka: Kafka, group: str = "", options: Mapping[str, Any] = NO_OPTIONS
     ) -> None:
         config = common(kafka, group or "haltere") | {
             "group.id": group or "haltere-none",
@@ -142,10 +142,10 @@ class Consumer:
         ask = self._consumer.get_watermark_offsets
         return {place: ask(at, REQUEST_S) for place, at in places.items()}
 
-    def known(self) -> dict[str, list[int]]:
+    def known(self, timeout_s: float = REQUEST_S) -> dict[str, list[int]]:
         """The partitions of every topic of the cluster."""
         with translated(self.where):
-            topics = self._consumer.list_topics(timeout=REQUEST_S).topics
+            topics = self._consumer.list_topics(timeout=timeout_s).topics
         return {name: sorted(topic.partitions) for name, topic in topics.items()}
 
     def committed_offsets(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:

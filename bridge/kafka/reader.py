@@ -5,6 +5,7 @@ and ends where it was told to. It tells a `Watch` of partitions that leave, whil
 ours. Nothing is decided here about what is committed.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import confluent_kafka as ck
 
 from bridge.errors import Unavailable
+from bridge.kafka.admin import partitions
 from bridge.kafka.bounds import Bounds, Ranges, Wanted
 from bridge.kafka.client import translate, translated
 from bridge.kafka.consumer import Consumer
@@ -20,8 +22,13 @@ from bridge.kafka_errors import FAMILIES
 from bridge.settings import Kafka
 from bridge.spans import Place
 
+log = logging.getLogger(__name__)
+
+QUICK_S, CONNECT_S = 2.0, 10.0  # for a first answer; then it is asked why there is none
+TELL_S = 10.0  # between two lines about connections
 SLICE_S = 0.01  # an end is noticed so soon; `consume` itself waits for as many as it was asked for
-OPTIONS: dict[str, str | int] = {
+OPTIONS: dict[str, Any] = {
+    "log_level": 2,  # critical: of connections tells `_tell`, not a line every 50 ms
     "queued.min.messages": 10_000,  # more leave the cache of the processor: a quarter slower
     "queued.max.messages.kbytes": 32_768,
 }
@@ -103,7 +110,9 @@ class Reader(Consumer):
             kafka = kafka.model_copy(update={"options": {**kafka.options, RESET: "error"}})
         if not any(span.topic.startswith("^__") for span in wanted.spans):
             own |= {"topic.blacklist": "^__.*"}  # of patterns; Kafka's own topics
-        super().__init__(kafka, group, OPTIONS | own)
+        self._told_at = -TELL_S  # s, monotonic
+        super().__init__(kafka, group, OPTIONS | own | {"error_cb": self._tell})
+        self._kafka = kafka
         self._wanted = wanted
         self._ranges = ranges
         self._bounds = Bounds(self, wanted, ranges, bool(group))
@@ -127,17 +136,34 @@ class Reader(Consumer):
             Misconfigured: there is no such topic or partition, or the group is refused.
         """
         self._bounds.settle()
+        places = self._bounds.places()
+        if not places:
+            names = ", ".join(span.topic for span in self._wanted.spans)
+            log.warning("%s: expected a topic that matches %s, received none", self.where, names)
         if self._is_member:
-            self._bounds.places()  # says what is not there
+            self._joined = not places  # then nobody assigns anything
             topics = [span.topic for span in self._wanted.spans]
             self._consumer.subscribe(
                 topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
             )
             return
-        starts = self._bounds.starts(self._bounds.places())
+        starts = self._bounds.starts(places)
         self._joined = True
         self._mine = set(starts)
         self._begin(starts)
+
+    def known(self, timeout_s: float = CONNECT_S) -> dict[str, list[int]]:
+        """As for `Consumer`; where nobody answers, with the reason.
+
+        Raises:
+            Unavailable: no broker answers in time.
+            Misconfigured: the brokers refuse us.
+        """
+        try:
+            return super().known(QUICK_S)
+        except Unavailable:
+            partitions(self._kafka, timeout_s)
+            return super().known(timeout_s)
 
     def read(self, rows: int, wait_s: float) -> Rows:
         """Up to so many records; no record is held back for longer than ``wait_s``.
@@ -230,6 +256,12 @@ class Reader(Consumer):
             if offset + 1 >= stop:
                 self._finish(place)
         return kept
+
+    def _tell(self, error: ck.KafkaError) -> None:
+        """A connection failed; librdkafka tries again by itself."""
+        if time.monotonic() > self._told_at + TELL_S:
+            self._told_at = time.monotonic()
+            log.warning("%s: %s; trying again", self.where, error.str())
 
     def _noted(self, message: Message) -> None:
         error = message.error()

@@ -292,10 +292,8 @@ def test_an_offset_that_is_not_there_any_more_is_told(
     text, start, cluster.committed[CARS_0], reset, expected = GONE[case]
     one = Pass(cluster, Wanted(spans(text), start, reset=reset))
     assert one.begin() == {CARS_0: expected}
-    assert (
-        f"received 10 to 100: it was deleted, or the topic made anew; reading from {expected}"
-        in (caplog.text)
-    )
+    told = f"deleted, made anew or not there yet; reading from {expected}"
+    assert f"received 10 to 100: {told}" in caplog.text
     assert one.ranges.of[CARS_0].start == expected  # told once, not in every pass
 
 
@@ -306,10 +304,23 @@ def test_it_is_an_error_where_reset_says_so(cluster: Cluster, text: str, start: 
         Pass(cluster, Wanted(spans(text), start, reset="error")).begin()
 
 
-def test_a_start_behind_the_end_is_an_error_and_with_an_end_nothing(cluster: Cluster) -> None:
+@pytest.mark.parametrize("eof", [False, True])
+def test_a_start_behind_the_end_of_a_partition_that_is_named_is_an_error(
+    cluster: Cluster, eof: bool
+) -> None:
     with pytest.raises(Misconfigured, match="expected a start from 10 to 100, received 101"):
-        Pass(cluster, Wanted(spans("cars:0:101"))).begin()
-    assert Pass(cluster, Wanted(spans("cars:0:101"), eof=True)).begin() == {CARS_0: 101}
+        Pass(cluster, Wanted(spans("cars:0:101"), eof=eof)).begin()
+    assert Pass(cluster, Wanted(spans("cars:0:100"), eof=eof)).begin() == {CARS_0: 100}
+
+
+@pytest.mark.parametrize("eof", [False, True])
+def test_a_start_for_all_begins_at_the_end_of_those_that_are_shorter(
+    cluster: Cluster, eof: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Pass(cluster, Wanted(spans("cars"), 60, eof=eof))
+    assert one.begin() == {CARS_0: 60, CARS_1: 50}
+    assert "partition 1: expected offset 60, received 0 to 50" in caplog.text
+    assert "partition 0" not in caplog.text
 
 
 def test_what_came_since_the_ends_were_asked_for_is_there(cluster: Cluster) -> None:
