@@ -6,7 +6,7 @@ one partition of it, and from where to where: ``"topic:partition:start:stop"``.
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,6 +83,8 @@ def spans(topics: str | Sequence[str]) -> tuple[Span, ...]:
     Raises:
         Misconfigured: there is none, one is wrong, or some name a partition and others do not.
     """
+    if not isinstance(topics, Iterable):
+        raise Misconfigured("topics", "a text, or several", repr(topics))
     found = tuple(Span.parse(text) for text in ([topics] if isinstance(topics, str) else topics))
     if not found:
         raise Misconfigured("topics", "at least one topic", "none")

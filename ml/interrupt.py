@@ -3,16 +3,24 @@
 Python runs its handlers between two steps of Python, and there the main thread takes none. So who
 reads Kafka is told by the file descriptor that Python writes signals to, and ends the wait; then
 the main thread comes back to Python and is interrupted as usual. Another user of that descriptor,
-asyncio for instance, is left alone.
+asyncio for instance, or of the signal, is left alone.
+
+The first step of Python that follows is the making of TensorFlow's own exception, from C++, which
+does not bear another exception there: it would leave as a RuntimeError. So the interrupt comes at
+the next call of a function, which is TensorFlow's handling of its exception.
 """
 
 import os
 import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
+from types import FrameType
 
-INTERRUPTS = (signal.default_int_handler,)
+from tensorflow.python.eager import core
+
+MAKING = core._NotOkStatusException.__init__.__code__
 _EARS: list[socket.socket] = []  # what is heard; at most one
 
 
@@ -30,6 +38,8 @@ def listen() -> None:
         mouth.close()
         return
     _EARS.extend((ear, mouth))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     os.register_at_fork(after_in_child=_be_deaf)
 
 
@@ -38,11 +48,26 @@ def _be_deaf() -> None:
     signal.set_wakeup_fd(-1)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if frame is None or frame.f_code is not MAKING:
+        signal.default_int_handler(number, frame)
+    before = sys.gettrace()
+
+    def at_the_next_call(*_: object) -> None:
+        sys.settrace(before)
+        raise KeyboardInterrupt
+
+    sys.settrace(at_the_next_call)
+
+
 def heard() -> bool:
     """Whether there was a Ctrl-C since the last call, and Python means to interrupt for it."""
     if not _EARS:
         return False
     with suppress(BlockingIOError):
         told = _EARS[0].recv(4096)
-        return signal.SIGINT in told and signal.getsignal(signal.SIGINT) in INTERRUPTS
+        return signal.SIGINT in told and signal.getsignal(signal.SIGINT) in _INTERRUPTS
     return False
+
+
+_INTERRUPTS = (signal.default_int_handler, _interrupt)

@@ -17,28 +17,53 @@ READ = """
 import sys
 from ml import KafkaDataset
 dataset = KafkaDataset(sys.argv[1], sys.argv[2], batch_ms=50)
-for batch in dataset{derived}:
-    print("read", flush=True)
+try:
+    for batch in dataset{derived}:
+        print("read", flush=True)
+    print("ended")
+except KeyboardInterrupt:
+    print("interrupted")
 """
+FIT = """
+import sys
+from ml import CommitCallback, KafkaDataset
+from tests.ml.model import learner, pairs
+data = pairs(KafkaDataset(sys.argv[1], sys.argv[2], group=sys.argv[1], batch_ms=50))
+done = CommitCallback(data)
+done.on_train_batch_end = lambda batch, logs=None: print("read", flush=True)
+try:
+    learner().fit(data, verbose=0, callbacks=[done])
+    print("ended")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+PROGRAMS = {
+    "batches": READ.format(derived=""),
+    "derived": READ.format(derived='.map(lambda b: b["value"]).prefetch(2)'),
+    "single records": READ.format(derived="").replace(", batch_ms=50", ""),
+    "fit": FIT,
+}
 
 
-@pytest.mark.parametrize("derived", ["", '.map(lambda b: b["value"]).prefetch(2)'])
-def test_ctrl_c_is_heard_on_a_quiet_topic(
-    kafka_settings: Kafka, tmp_path: Path, derived: str
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_ctrl_c_is_heard_on_a_quiet_topic_and_is_what_python_says(
+    kafka_settings: Kafka, tmp_path: Path, program: str
 ) -> None:
     name = topic(kafka_settings)
     fill(kafka_settings, name, numbered(1))
     out = tmp_path / "out"
     with out.open("wb") as file:
-        command = (sys.executable, "-c", READ.format(derived=derived), name)
+        command = (sys.executable, "-c", PROGRAMS[program], name)
         process = subprocess.Popen(
             (*command, kafka_settings.bootstrap_servers), stdout=file, stderr=file
         )
         try:
             until(lambda: b"read" in out.read_bytes(), 60)
             process.send_signal(signal.SIGINT)
-            process.wait(10)
+            assert process.wait(10) == 0
         finally:
             process.kill()
             process.wait()
-    assert b"KeyboardInterrupt" in out.read_bytes()
+    said = out.read_bytes().splitlines()
+    assert b"interrupted" in said
+    assert b"ended" not in said
