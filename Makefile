@@ -8,10 +8,12 @@ RUN = .venv/bin/python -m
 WORKERS = 2
 FUZZ_S = 60
 
-.PHONY: demo test check bench fuzz clean
+.PHONY: demo install test check bench fuzz clean
 
 demo: $(INSTALLED) ## the whole way on this machine, with real brokers
 	@.venv/bin/haltere demo $(ARGS)
+
+install: $(INSTALLED) ## .venv with haltere in it, and nothing else
 
 test: check ## everything
 	@$(RUN) pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
