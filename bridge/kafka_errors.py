@@ -130,6 +130,11 @@ def judged(name: str, text: str) -> tuple[type[HaltereError], str]:
     return family, REMEDIES[family]
 
 
+def is_gone(error: HaltereError) -> bool:
+    """Whether it says that we are no member, or one of an earlier generation."""
+    return error.expected == MEMBER[0]
+
+
 def unbuilt(text: str) -> str:
     """What to do about a client that librdkafka does not even make.
 

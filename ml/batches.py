@@ -82,12 +82,13 @@ class Batches:
 
     def _look(self, columns: Mapping[str, np.ndarray]) -> None:
         """A float that no record has may be misspelt; NaN alone would not tell."""
-        self._unseen -= {n for n in self._unseen if not np.isnan(columns[n].astype(float)).all()}
-        self._looked += max((len(columns[name]) for name in self._unseen), default=0)
+        unseen = {n for n in self._unseen if np.isnan(columns[n].astype(float)).all()}
+        self._looked += max((len(columns[name]) for name in unseen), default=0)
         if self._looked >= ENOUGH:
-            names = ", ".join(sorted(self._unseen))
+            names = ", ".join(sorted(unseen))
             log.warning("no value in %d records, NaN in each: %s", self._looked, names)
-            self._unseen.clear()
+            unseen = set()
+        self._unseen = unseen  # another: passes side by side look at it as well
 
     def _columns(self, rows: Rows, values: list[bytes | None] | None) -> Batch:
         """Those that the plan asks for, undecoded."""

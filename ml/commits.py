@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.errors import HaltereError, Unavailable
-from bridge.kafka import Consumer, Reader
+from bridge.kafka import Consumer, Reader, is_gone
 from bridge.spans import Place
 from ml.ledger import Ledger
 from ml.plan import Plan
@@ -23,6 +23,7 @@ TRANSACTION_S = 0.1  # and so often where that is what makes results visible
 HAND_OVER_S = 5.0  # a partition that leaves waits so long for what was read of it
 ANSWER_S = 60.0  # to one who asked for a commit
 LOOK_S = 0.05
+REJOIN_S = 0.2  # between two attempts while the group is divided anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Commits:
         self._reporter = reporter
         self._thread: threading.Thread | None = None
         self._at = 0.0  # s, monotonic: of the last one
+        self._not_before = 0.0  # s, monotonic
         self._is_asked = False
         self._refusal: HaltereError | None = None
 
@@ -95,20 +97,36 @@ class Commits:
         """
         every = TRANSACTION_S if self.is_transactional else COMMIT_S
         is_due = self.ledger.pending and time.monotonic() > self._at + every
-        if not (is_due or self._is_asked):
+        if not (is_due or self._is_asked) or time.monotonic() < self._not_before:
             return
         self._at = time.monotonic()
         with self.ledger.moved:
             try:
                 self._commit()
             except HaltereError as error:
-                self._refusal = error
+                if self._passes(error):
+                    return
+                self._answer(error)
                 if self.is_transactional or not isinstance(error, Unavailable):
                     raise
                 log.warning("offsets are committed later: %s", error)
-            finally:
-                self._is_asked = False
-                self.ledger.moved.notify_all()
+            else:
+                self._answer(None)
+
+    def _answer(self, refusal: HaltereError | None) -> None:
+        self._refusal, self._is_asked = refusal, False
+        self.ledger.moved.notify_all()
+
+    def _passes(self, error: HaltereError) -> bool:
+        """Whether to wait: the group is being divided anew.
+
+        Then the partitions stay and are committed, or go, and there is nothing to commit.
+        """
+        is_member = self.reader is not None and self.reader.is_member
+        if self.is_transactional or not (is_member and is_gone(error)):
+            return False
+        self._not_before = time.monotonic() + REJOIN_S
+        return True
 
     def hand_over(self, places: frozenset[Place]) -> None:
         """Before these partitions go: what was read of them is done first, if there is time."""

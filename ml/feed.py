@@ -55,6 +55,8 @@ class Feed:
     def begin(self) -> tf.Tensor:
         """A new pass; the handle of its queue."""
         with self._lock:
+            if not _LIVE:
+                heard()  # what came while nobody waited is Python's alone
             if self.current and self.is_followed:  # one at a time: rows are reported of the last
                 self.current.close()
             if self.reporter and self.reporter.is_transactional:

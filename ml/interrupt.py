@@ -51,13 +51,11 @@ def _be_deaf() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if frame is None or frame.f_code is not MAKING:
         signal.default_int_handler(number, frame)
-    before = sys.gettrace()
+    sys.settrace(_at_the_next_call)
 
-    def at_the_next_call(*_: object) -> None:
-        sys.settrace(before)
-        raise KeyboardInterrupt
 
-    sys.settrace(at_the_next_call)
+def _at_the_next_call(*_: object) -> None:
+    raise KeyboardInterrupt  # Python drops a trace function that raises
 
 
 def heard() -> bool:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from bridge import kafka
 from bridge.errors import HaltereError, Misconfigured, Unavailable
-from bridge.kafka import Producer, Record
+from bridge.kafka import Producer, Record, is_gone
 from bridge.settings import Kafka
 from bridge.spans import Place, Span
 from ml.commits import Commits, Reporter
@@ -217,7 +217,8 @@ class OutputCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._is_open = False
             producer.commit(one.reader, offsets)
         except HaltereError as error:
-            self._failure = error
+            if self._transactional or not is_gone(error):
+                self._failure = error
             raise
 
 

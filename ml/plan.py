@@ -31,6 +31,7 @@ RENAMED = {  # options of tensorflow-io
     "message_offset": "batch_rows= gives batches with their offsets",
 }
 ADDRESS = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(:[0-9]{1,5})?")
+HTTP = ("http://", "https://")
 MISFIT = ("raise", "drop", "dead letter")
 DECODED = {"dead_letters", "fields", "framing", "misfit", "registry", "schema"}
 FRAMING = ("auto", "registry", "single", "bare")
@@ -155,8 +156,8 @@ def cluster(servers: str | Kafka, configuration: Configuration = ()) -> Kafka:
         expected = "host:port, several with commas, or a Kafka"
         raise Misconfigured("servers", expected, repr(servers))
     else:
-        for address in servers.split(",") if servers else ():
-            if not ADDRESS.fullmatch(address.strip()) or address.strip().lower().startswith("http"):
+        for address in filter(None, map(str.strip, servers.split(","))):
+            if not ADDRESS.fullmatch(address) or address.lower().startswith(HTTP):
                 raise Misconfigured("servers", "host:port, several with commas", repr(servers))
         kafka = Kafka(bootstrap_servers=servers) if servers else load(None, os.environ).kafka
     options = kafka.options | options

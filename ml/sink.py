@@ -1,6 +1,7 @@
 """TensorFlow -> Kafka: `KafkaOutputSequence`, values by their index. See also `ml.output`."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 Pairs = Sequence[tuple[str, bytes]]
 Headers = Pairs | Mapping[str, bytes]
 CONNECT_S = 10.0
+SETTLE_S = 10.0  # for what is under way when a block ends by an error
 
 
 class KafkaOutputSequence:
@@ -109,13 +111,23 @@ class KafkaOutputSequence:
             self.close()
             return
         try:
-            self._producer.produce_and_wait(())  # what has left is not called back
-        except HaltereError as other:
-            log.error("not all that was set is in Kafka: %s", other)
+            self._settle()
+        finally:
+            self._producer.__exit__()
+
+    def _settle(self) -> None:
+        """After an error: what has left is not called back, and the rest is told."""
+        until = time.monotonic() + SETTLE_S
+        while self._producer.in_flight() and time.monotonic() < until:
+            try:
+                _see(self._producer, 0.1)
+            except HaltereError as error:
+                log.error("not all that was set is in Kafka: %s", error)
+        if left := self._producer.in_flight():
+            log.error("Kafka did not take the last %d within %g s", left, SETTLE_S)
         if self._waiting:
             where, behind = f"index {self._next}", len(self._waiting)
             log.error("%s was not set, so the %d set behind it were not sent", where, behind)
-        self._producer.__exit__()
 
     def _send(self, record: Record) -> None:
         send(self._producer, record)

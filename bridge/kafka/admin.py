@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
-from bridge.kafka.client import REQUEST_S, build, common, translate
+from bridge.kafka.client import REQUEST_S, build, common, translate, translated
 from bridge.settings import Kafka
-from bridge.spans import Span
+from bridge.spans import Place, Span
 from bridge.topics import Topic, topics
 
 LOOK_S = 1.0  # of a request, until it is asked why there is no answer
@@ -82,6 +82,22 @@ def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None
         where = f"kafka {kafka.bootstrap_servers} topic {span.topic}"
         received = f"{found[span.topic]} partitions, from 0 on"
         raise Misconfigured(where, f"a partition {span.partition}", received)
+
+
+def high_watermark(kafka: Kafka, place: Place) -> int:
+    """The next offset of a partition, behind what transactions have left open.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    admin = _admin(kafka)  # its requests end with it
+    asked = {ck.TopicPartition(*place): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+    uncommitted = ck.IsolationLevel.READ_UNCOMMITTED
+    (answer,) = admin.list_offsets(
+        asked, isolation_level=uncommitted, request_timeout=REQUEST_S
+    ).values()
+    with translated(f"kafka {kafka.bootstrap_servers}"):
+        return int(answer.result().offset)
 
 
 def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:

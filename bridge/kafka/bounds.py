@@ -69,6 +69,8 @@ class Cluster(Protocol):
 
     def ends(self, topic: str) -> dict[Place, tuple[int, int]]: ...
 
+    def last(self, place: Place) -> int: ...
+
     def since(self, places: Sequence[Place], ms: int) -> dict[Place, int]: ...
 
     def committed_offsets(self, places: Sequence[Place]) -> dict[Place, int]: ...
@@ -158,15 +160,14 @@ class Bounds:
             Misconfigured: a start that was said lies behind the end, or ``auto.offset.reset`` says
                 not to begin anywhere else.
         """
-        said, stop = self._said(place, "start"), (self._ranges.stops or {}).get(place)
-        if stop is not None and start >= stop and start != said:
-            return start
         low, high = self._end_of(place)
         if not low <= start <= high:
             del self._ends[place[0]]  # they may have grown since
             low, high = self._end_of(place)
-        if low <= start <= high or start == said == 0:  # which is "earliest" in many programs
-            return max(low, start)
+        if start > high:
+            high = self._cluster.last(place)
+        if low <= start <= high:
+            return start
         where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
         at = self._instead(place, start, (low, high))
         log.warning(
@@ -232,7 +233,7 @@ class Bounds:
     def _at(self, place: Place, bound: Bound) -> int:
         """The offset of a bound."""
         if isinstance(bound, int):
-            return bound
+            return bound or self._end_of(place)[0]  # 0 is the first in many programs
         if isinstance(bound, datetime):
             found = self._cluster.since([place], milliseconds(bound))[place]
             return found if found >= 0 else self._end_of(place)[1]

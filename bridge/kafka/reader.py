@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import confluent_kafka as ck
 
 from bridge.errors import Unavailable
-from bridge.kafka.admin import partitions
-from bridge.kafka.bounds import Bounds, Ranges, Wanted
+from bridge.kafka.admin import high_watermark, partitions
+from bridge.kafka.bounds import NOWHERE, Bounds, Ranges, Wanted
 from bridge.kafka.client import translate, translated
 from bridge.kafka.consumer import Consumer
 from bridge.kafka_errors import FAMILIES
@@ -106,8 +106,9 @@ class Reader(Consumer):
         strategy = str(kafka.options.get(STRATEGY, "cooperative-sticky"))
         self._is_cooperative = by_broker or strategy.startswith("cooperative")
         own = {} if by_broker else {STRATEGY: strategy}
-        if self._is_cooperative or not self._is_member:  # else librdkafka goes on, and says nothing
-            kafka = kafka.model_copy(update={"options": {**kafka.options, RESET: "error"}})
+        is_told = self._is_cooperative or not self._is_member or wanted.reset in NOWHERE
+        reset = "error" if is_told else "earliest"  # else librdkafka goes on, and says nothing
+        kafka = kafka.model_copy(update={"options": {**kafka.options, RESET: reset}})
         if not any(span.topic.startswith("^__") for span in wanted.spans):
             own |= {"topic.blacklist": "^__.*"}  # of patterns; Kafka's own topics
         self._told_at = -TELL_S  # s, monotonic
@@ -164,6 +165,15 @@ class Reader(Consumer):
         except Unavailable:
             partitions(self._kafka, timeout_s)
             return super().known(timeout_s)
+
+    def last(self, place: Place) -> int:
+        """The next offset; of `ends` it is the one before the first open transaction."""
+        return high_watermark(self._kafka, place)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the group divides the partitions."""
+        return self._is_member
 
     def read(self, rows: int, wait_s: float) -> Rows:
         """Up to so many records; no record is held back for longer than ``wait_s``.

@@ -66,9 +66,10 @@ class Client(paho.Client):
         Else a next connection may overtake the last acknowledgments, and what they were for
         comes again.
         """
+        sock = getattr(self._sock, "_socket", self._sock)  # of a WebSocket what is below it
         parting = self._state is _ConnectionState.MQTT_CS_DISCONNECTING
-        if parting and isinstance(self._sock, socket.socket):
-            _await_end(self._sock)
+        if parting and isinstance(sock, socket.socket):
+            _await_end(sock)
         super()._sock_close()
 
     def loop_stop(self) -> MQTTErrorCode:
@@ -128,6 +129,7 @@ def _await_end(sock: socket.socket) -> None:
     deadline = time.monotonic() + PARTING_S
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
-        sock.settimeout(PARTING_S)
-        while sock.recv(READ) and time.monotonic() < deadline:
-            pass
+        while (left := deadline - time.monotonic()) > 0:
+            sock.settimeout(left)
+            if not sock.recv(READ):
+                break

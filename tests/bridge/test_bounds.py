@@ -24,6 +24,7 @@ class Cluster:
         self.held = {CARS_0: (10, 100), CARS_1: (0, 50), BUS_0: (0, 7)}
         self.times: dict[Place, int] = {}  # of the first record that is not older; else -1
         self.committed: dict[Place, int] = {}
+        self.open: dict[Place, int] = {}  # the next offset behind an open transaction
         self.asked: list[object] = []
 
     def known(self) -> dict[str, list[int]]:
@@ -35,6 +36,10 @@ class Cluster:
     def ends(self, topic: str) -> dict[Place, tuple[int, int]]:
         self.asked.append(f"ends {topic}")
         return {place: ends for place, ends in self.held.items() if place[0] == topic}
+
+    def last(self, place: Place) -> int:
+        self.asked.append(("last", place))
+        return self.open.get(place, self.held[place][1])
 
     def since(self, places: Sequence[Place], ms: int) -> dict[Place, int]:
         self.asked.append(("since", *places, ms))
@@ -328,3 +333,35 @@ def test_what_came_since_the_ends_were_asked_for_is_there(cluster: Cluster) -> N
     one.starts([CARS_0])
     cluster.held[CARS_0], cluster.committed[CARS_0] = (10, 900), 800
     assert one.starts([CARS_0]) == {CARS_0: 800}
+
+
+def test_a_commit_behind_the_end_is_told_where_it_ends_as_well(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.committed[CARS_0] = 500
+    one = Pass(cluster, Wanted(spans("cars:0"), "committed", eof=True))
+    assert one.begin() == {CARS_0: 10}
+    assert "expected offset 500, received 10 to 100" in caplog.text
+
+
+def test_a_start_of_0_is_the_first_offset_and_later_what_was_deleted_is_told(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.held[CARS_0] = (0, 100)
+    wanted = Wanted(spans("cars:0:0"), eof=True)
+    first = Pass(cluster, wanted)
+    assert first.begin() == {CARS_0: 0}
+    cluster.held[CARS_0] = (70, 100)
+    assert first.again(CARS_0, 0) == 70
+    assert Pass(cluster, wanted, first.ranges).begin() == {CARS_0: 70}
+    assert caplog.text.count("expected offset 0, received 70 to 100") == 2
+
+
+@pytest.mark.parametrize("text", ["cars:0:105", "cars:0:committed"])
+def test_what_stands_in_an_open_transaction_is_not_behind_the_end(
+    cluster: Cluster, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.open[CARS_0], cluster.committed[CARS_0] = 110, 105
+    assert Pass(cluster, Wanted(spans(text))).begin() == {CARS_0: 105}
+    assert Pass(cluster, Wanted(spans(text), eof=True)).begin() == {CARS_0: 105}
+    assert caplog.text == ""

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.errors import Fenced, Unavailable
 from bridge.kafka import Reader
+from bridge.kafka_errors import MEMBER
 from bridge.spans import Place
 from ml import commits
 from ml.commits import Commits, Reporter
@@ -32,6 +33,8 @@ class Fake:
         if self.refusal:
             raise self.refusal
         self.made.append(dict(offsets))
+
+    is_member = True
 
     def begin(self) -> None:
         self.commits.begin(cast(Reader, self))
@@ -153,6 +156,43 @@ def test_who_asked_hears_why_it_was_refused() -> None:
         fake.commits.ask()
     asked.set()
     assert ended(thread)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_while_the_group_is_divided_anew_a_commit_waits(
+    is_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "REJOIN_S", 0.001)
+    ledger = written(run(A, 0, 3))
+    fake = Fake(ledger)
+    fake.begin()
+    fake.refusal = Unavailable("kafka", *MEMBER)
+    ledger.take(2)
+    thread = threading.Thread(target=fake.commits.ask)
+    thread.start()
+    for _ in range(20):
+        fake.commits.now_and_then()
+        thread.join(0.005)
+        assert thread.is_alive()
+    if is_lost:
+        ledger.lose(frozenset({A}))
+    else:
+        fake.refusal = None
+    while thread.is_alive():
+        fake.commits.now_and_then()
+        thread.join(0.005)
+    assert fake.made == ([] if is_lost else [{A: 2}])
+
+
+def test_one_who_is_no_member_and_a_transaction_do_not_wait() -> None:
+    for transactional in (False, True):
+        fake = Fake(ledger := written(run(A, 0, 3)), transactional)
+        fake.is_member = transactional
+        fake.refusal = Unavailable("kafka", *MEMBER)
+        fake.begin()
+        ledger.take(2)
+        with pytest.raises(Unavailable):
+            fake.commits.ask()
 
 
 def test_after_the_end_the_one_who_asks_commits() -> None:

@@ -2,13 +2,15 @@
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.brokers import KafkaBroker
 from bridge.errors import Misconfigured, Unavailable
 from bridge.settings import Kafka
-from ml import KafkaDataset, KafkaOutputSequence, OutputCallback
+from ml import KafkaDataset, KafkaOutputSequence, OutputCallback, sink
 from tests.ml.model import echo, number
 from tests.ml.topic import fill, numbered, read, topic, values
 
@@ -40,7 +42,7 @@ def test_without_a_broker_the_reason_is_said_and_no_flood(
 
 
 @pytest.mark.parametrize(
-    "servers", ["http://localhost:9092", "localhost:port", "localhost:9092/", "a b", "h:1,"]
+    "servers", ["http://localhost:9092", "localhost:port", "localhost:9092/", "a b"]
 )
 def test_an_address_that_is_none_is_refused_at_once(servers: str) -> None:
     with pytest.raises(Misconfigured, match="servers: expected host:port, several with commas"):
@@ -94,6 +96,25 @@ def test_what_was_set_before_an_error_is_in_kafka(
         give_up()
     assert values(read(unique, kafka_settings)) == numbered(2000)
     assert "index 2000 was not set, so the 1 set behind it were not sent" in caplog.text
+
+
+def test_a_block_that_ends_by_an_error_does_not_wait_for_kafka_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sink, "SETTLE_S", 0.5)
+    with KafkaBroker(tmp_path / "kafka") as broker:
+
+        def give_up() -> None:
+            with KafkaOutputSequence("out", broker.bootstrap_servers) as sequence:
+                broker.kill()
+                sequence.setitem(0, "lost")
+                raise KeyboardInterrupt
+
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            give_up()
+        assert time.monotonic() - begun < SOON_S
+    assert "Kafka did not take the last 1 within 0.5 s" in caplog.text
 
 
 def test_a_value_is_bytes_or_text_and_headers_may_be_a_mapping(

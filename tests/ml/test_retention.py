@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from confluent_kafka.admin import AdminClient
 
-from bridge.kafka import Producer, Record
+from bridge.kafka import Consumer, Producer, Record
 from bridge.settings import Kafka
 from ml import KafkaDataset
 from tests.ml.topic import fill, numbered, offsets, read, topic
@@ -98,3 +98,20 @@ def test_a_start_behind_the_end_is_not_the_first_record(kafka_settings: Kafka, n
     dataset = KafkaDataset(f"{name}:0:500", kafka_settings, batch_rows=20)
     with pytest.raises(tf.errors.InvalidArgumentError, match="a start from 0 to 100, received 500"):
         list(dataset)
+
+
+def test_a_group_that_committed_within_an_open_transaction_reads_nothing_again(
+    kafka_settings: Kafka, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Producer(kafka_settings, "test", transactional_id=name) as producer:
+        producer.begin()
+        for _ in range(10):
+            producer.produce(Record(name, b"k", b"open", 0))
+        while producer.in_flight():
+            producer.poll(0.01)
+        with Consumer(kafka_settings, name) as consumer:
+            consumer.commit({(name, 0): 105})  # as one that reads uncommitted may
+        assert offsets(read(name, kafka_settings, group=name)) == []
+        producer.commit(None, {})
+    assert offsets(read(name, kafka_settings, group=name)) == list(range(105, 110))
+    assert "expected offset" not in caplog.text
