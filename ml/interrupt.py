@@ -10,6 +10,7 @@ does not bear another exception there: it would leave as a RuntimeError. So the 
 the next call of a function, which is TensorFlow's handling of its exception.
 """
 
+import atexit
 import os
 import signal
 import socket
@@ -38,9 +39,18 @@ def listen() -> None:
         mouth.close()
         return
     _EARS.extend((ear, mouth))
+    atexit.register(_close)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     os.register_at_fork(after_in_child=_be_deaf)
+
+
+def _close() -> None:
+    ends, _EARS[:] = _EARS[:], []
+    with suppress(ValueError):  # not in the main thread; the process ends anyway
+        signal.set_wakeup_fd(-1)
+    for end in ends:
+        end.close()
 
 
 def _be_deaf() -> None:
@@ -62,7 +72,7 @@ def heard() -> bool:
     """Whether there was a Ctrl-C since the last call, and Python means to interrupt for it."""
     if not _EARS:
         return False
-    with suppress(BlockingIOError):
+    with suppress(OSError, IndexError):  # nothing to hear, or no ears any more
         told = _EARS[0].recv(4096)
         return signal.SIGINT in told and signal.getsignal(signal.SIGINT) in _INTERRUPTS
     return False
