@@ -17,7 +17,7 @@ from bridge.kafka.consumer import LATEST as LATEST
 from bridge.kafka.consumer import Consumer as Consumer
 from bridge.kafka.producer import Producer as Producer
 from bridge.kafka.reader import Reader as Reader
-from bridge.kafka.reader import Rows as Rows
+from bridge.kafka.rows import Rows as Rows
 from bridge.kafka_errors import is_gone as is_gone
 from bridge.records import Changes as Changes
 from bridge.records import Fetched as Fetched

@@ -7,8 +7,7 @@ ours. Nothing is decided here about what is committed.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import confluent_kafka as ck
@@ -18,6 +17,7 @@ from bridge.kafka.admin import high_watermark, partitions
 from bridge.kafka.bounds import NOWHERE, Bounds, Ranges, Wanted
 from bridge.kafka.client import translate, translated
 from bridge.kafka.consumer import Consumer
+from bridge.kafka.rows import Message, Rows, place_of
 from bridge.kafka_errors import FAMILIES
 from bridge.settings import Kafka
 from bridge.spans import Place
@@ -36,7 +36,6 @@ STRATEGY, PROTOCOL = "partition.assignment.strategy", "group.protocol"
 RESET = "auto.offset.reset"
 ASK_S = 0.5  # between two looks at what the others have committed
 ENDLESS = 2**63
-Message = ck.Message
 
 
 class Watch(Protocol):
@@ -50,40 +49,6 @@ class Watch(Protocol):
 
     def left(self, places: frozenset[Place], warned: bool) -> None:
         """They are not ours any more; without a warning, not for a while."""
-
-
-class Rows:
-    """A batch as it was read; each method is one column, made at compiled speed."""
-
-    def __init__(self, messages: list[Message], topic: str = "") -> None:
-        self._messages = messages
-        self.only = topic  # of all of them; "": they may have several
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def value(self) -> list[bytes | None]:
-        return list(map(Message.value, self._messages))
-
-    def key(self) -> list[bytes | None]:
-        return list(map(Message.key, self._messages))
-
-    def topic(self) -> list[str]:
-        return list(map(Message.topic, self._messages))  # type: ignore[arg-type]
-
-    def partition(self) -> Iterator[int]:
-        return map(Message.partition, self._messages)  # type: ignore[arg-type]
-
-    def offset(self) -> Iterator[int]:
-        return map(Message.offset, self._messages)  # type: ignore[arg-type]
-
-    def timestamp(self) -> Iterator[int]:  # ms
-        return map(itemgetter(1), map(Message.timestamp, self._messages))
-
-    def header(self, name: str) -> list[Any]:
-        """The last of this name in each record (as Java's ``lastHeader``), empty where none is."""
-        headers = map(Message.headers, self._messages)
-        return [dict(h).get(name) or b"" if h else b"" for h in headers]
 
 
 class Reader(Consumer):
@@ -259,7 +224,7 @@ class Reader(Consumer):
             return messages
         kept = []
         for message in messages:
-            place, offset = _place(message), message.offset() or 0
+            place, offset = place_of(message), message.offset() or 0
             stop = stops.get(place, ENDLESS)
             if offset < stop:
                 kept.append(message)
@@ -278,12 +243,12 @@ class Reader(Consumer):
         if error is None:
             return
         if error.name() == "_PARTITION_EOF":
-            place = _place(message)
+            place = place_of(message)
             stops = self._ranges.stops or {}
             if place in stops and (message.offset() or 0) >= stops[place]:
                 self._finish(place)
         elif error.name() == "_AUTO_OFFSET_RESET":
-            self._begin_again(_place(message), message.offset() or 0)
+            self._begin_again(place_of(message), message.offset() or 0)
         elif not error.retriable() and FAMILIES.get(error.name()) is not Unavailable:
             raise translate(self.where, error)
 
@@ -342,10 +307,6 @@ class Reader(Consumer):
         self._mine -= gone
         self._done -= gone
         self._lost |= gone
-        self._slipped = [m for m in self._slipped if _place(m) not in gone]
+        self._slipped = [m for m in self._slipped if place_of(m) not in gone]
         self._joined = bool(self._mine)  # with none left, the next assignment tells
         self._watch.left(gone, warned)
-
-
-def _place(message: Message) -> Place:
-    return message.topic() or "", message.partition() or 0
