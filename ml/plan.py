@@ -30,8 +30,9 @@ RENAMED = {  # options of tensorflow-io
     "config_topic": "configuration=",
     "message_offset": "batch_rows= gives batches with their offsets",
 }
-ADDRESS = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(:[0-9]{1,5})?")
-HTTP = ("http://", "https://")
+ADDRESS = re.compile(
+    r"(?!https?://)([a-z_]+://)?(\[[0-9a-f:.]+\]|[^:/\[\]\s]+)(:[0-9]{1,5})?", re.IGNORECASE
+)
 MISFIT = ("raise", "drop", "dead letter")
 DECODED = {"dead_letters", "fields", "framing", "misfit", "registry", "schema"}
 FRAMING = ("auto", "registry", "single", "bare")
@@ -117,9 +118,7 @@ def plan(
     reset = str(kafka.options.get("auto.offset.reset", "earliest")).lower()
     wanted = Wanted(spans(topics), start, stop, eof, reset)
     for span in wanted.spans:
-        _see_order(
-            start if span.start is None else span.start, stop if span.stop is None else span.stop
-        )
+        _see_order(wanted.said(span, "start"), wanted.said(span, "stop"))
     said = {start, stop, *(b for span in wanted.spans for b in (span.start, span.stop))}
     if "committed" in said and not group:
         raise Misconfigured("group", "a group, of which offsets are committed", "none")
@@ -157,7 +156,7 @@ def cluster(servers: str | Kafka, configuration: Configuration = ()) -> Kafka:
         raise Misconfigured("servers", expected, repr(servers))
     else:
         for address in filter(None, map(str.strip, servers.split(","))):
-            if not ADDRESS.fullmatch(address) or address.lower().startswith(HTTP):
+            if not ADDRESS.fullmatch(address):
                 raise Misconfigured("servers", "host:port, several with commas", repr(servers))
         kafka = Kafka(bootstrap_servers=servers) if servers else load(None, os.environ).kafka
     options = kafka.options | options

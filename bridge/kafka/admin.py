@@ -8,6 +8,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
+from bridge.kafka.bounds import no_partition
 from bridge.kafka.client import REQUEST_S, build, common, translate, translated
 from bridge.settings import Kafka
 from bridge.spans import Place, Span
@@ -78,10 +79,9 @@ def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None
         if time.monotonic() > deadline:
             where = f"kafka {kafka.bootstrap_servers}"
             raise Unavailable(where, f"the topic {span.topic}", "no such topic")
-    if (span.partition or 0) >= found[span.topic]:
-        where = f"kafka {kafka.bootstrap_servers} topic {span.topic}"
-        received = f"{found[span.topic]} partitions, from 0 on"
-        raise Misconfigured(where, f"a partition {span.partition}", received)
+    if (partition := span.partition or 0) >= found[span.topic]:
+        where = f"kafka {kafka.bootstrap_servers}"
+        raise no_partition(where, (span.topic, partition), found[span.topic])
 
 
 def high_watermark(kafka: Kafka, place: Place) -> int:

@@ -19,6 +19,13 @@ LATEST, NOWHERE = ("latest", "largest", "end"), ("error", "none")  # in librdkaf
 STAYS = "auto.offset.reset says not to begin anywhere else"
 
 
+def no_partition(where: str, place: Place, count: int) -> Misconfigured:
+    """The error of a partition that a topic does not have."""
+    topic, partition = place
+    expected, received = f"a partition {partition}", f"{count} partitions, from 0 on"
+    return Misconfigured(f"{where} topic {topic}", expected, received)
+
+
 class Range(NamedTuple):
     """Offsets from ``start`` on and before ``stop``; without one it does not end."""
 
@@ -44,12 +51,18 @@ class Wanted:
     @property
     def is_bounded(self) -> bool:
         """Whether all of it ends."""
-        return self.eof or all((self.stop, span.stop) != (None, None) for span in self.spans)
+        return self.eof or all(self.said(span, "stop") is not None for span in self.spans)
 
     @property
     def has_stops(self) -> bool:
         """Whether some of it ends."""
-        return self.eof or any((self.stop, span.stop) != (None, None) for span in self.spans)
+        return self.eof or any(self.said(span, "stop") is not None for span in self.spans)
+
+    def said(self, span: Span, which: str) -> Bound:
+        """The ``start`` or ``stop`` of a span: its own, else what counts for all."""
+        own: Bound = getattr(span, which)
+        general: Bound = getattr(self, which)
+        return general if own is None else own
 
 
 @dataclass(slots=True)
@@ -124,11 +137,8 @@ class Bounds:
             for topic in topics:
                 chosen = known[topic] if span.partition is None else [span.partition]
                 if lacking := set(chosen) - set(known[topic]):
-                    raise Misconfigured(
-                        f"{self._cluster.where} topic {topic}",
-                        f"a partition {lacking.pop()}",
-                        f"{len(known[topic])} partitions, from 0 on",
-                    )
+                    place = (topic, lacking.pop())
+                    raise no_partition(self._cluster.where, place, len(known[topic]))
                 places |= dict.fromkeys((topic, p) for p in chosen)
         return list(places)
 
@@ -168,16 +178,20 @@ class Bounds:
             high = self._cluster.last(place)
         if low <= start <= high:
             return start
+        return self._instead(place, start, (low, high))
+
+    def _instead(self, place: Place, start: int, ends: tuple[int, int]) -> int:
+        """For a start that is not between the ends."""
         where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
-        at = self._instead(place, start, (low, high))
+        is_said, is_behind = start == self._said(place, "start"), start > ends[1]
+        if is_said and is_behind and self._span(place).partition is not None:
+            raise Misconfigured(where, f"a start from {ends[0]} to {ends[1]}", str(start))
+        if self._wanted.reset in NOWHERE:
+            raise Misconfigured(where, f"offset {start}", f"{ends[0]} to {ends[1]}", STAYS)
+        at = ends[is_behind and (is_said or self._wanted.reset in LATEST)]
+        told = "deleted, made anew or not there yet; reading from"
         log.warning(
-            "%s: expected offset %d, received %d to %d: deleted, made anew or not there"
-            " yet; reading from %d",
-            where,
-            start,
-            low,
-            high,
-            at,
+            "%s: expected offset %d, received %d to %d: %s %d", where, start, *ends, told, at
         )
         return at
 
@@ -190,16 +204,6 @@ class Bounds:
             else self._at(place, self._said(place, "start"))
             for place in places
         }
-
-    def _instead(self, place: Place, start: int, ends: tuple[int, int]) -> int:
-        """For a start that is not between the ends."""
-        where = f"{self._cluster.where} topic {place[0]} partition {place[1]}"
-        is_said = start == self._said(place, "start")
-        if is_said and start > ends[1] and self._span(place).partition is not None:
-            raise Misconfigured(where, f"a start from {ends[0]} to {ends[1]}", str(start))
-        if self._wanted.reset in NOWHERE:
-            raise Misconfigured(where, f"offset {start}", f"{ends[0]} to {ends[1]}", STAYS)
-        return ends[start > ends[1] and (is_said or self._wanted.reset in LATEST)]
 
     def _asks(self, place: Place) -> bool:
         """Whether to go on behind what is committed; not where a span names both."""
@@ -219,9 +223,7 @@ class Bounds:
         return min(at, end) if self._wanted.eof or not isinstance(said, int) else at
 
     def _said(self, place: Place, which: str) -> Bound:
-        own: Bound = getattr(self._span(place), which)
-        general: Bound = getattr(self._wanted, which)
-        return general if own is None else own
+        return self._wanted.said(self._span(place), which)
 
     def _span(self, place: Place) -> Span:
         """What asks for this partition; a name goes before a pattern."""

@@ -41,12 +41,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def done(file: Path) -> list[tuple[int, int]]:
-    """Partitions and offsets, as the member wrote them; a last line may be cut."""
-    if not file.exists():
-        return []
-    whole, _, _ = file.read_text("ascii").rpartition("\n")
-    pairs = [line.split(" ") for line in whole.splitlines()]
+def done(*files: Path) -> list[tuple[int, int]]:
+    """Partitions and offsets, as members wrote them; a last line may be cut."""
+    wholes = [file.read_text("ascii").rpartition("\n")[0] for file in files if file.exists()]
+    pairs = [line.split(" ") for whole in wholes for line in whole.splitlines()]
     return [(int(partition), int(offset)) for partition, offset in pairs]
 
 
@@ -61,12 +59,10 @@ def test_kill_9_in_the_middle_loses_no_record(
     first.wait()
     start(kafka_settings, name, "second", "loop")
 
-    def both() -> list[tuple[int, int]]:
-        return done(tmp_path / "first") + done(tmp_path / "second")
-
-    until(lambda: len(set(both())) >= 2000, PATIENCE_S)
-    assert set(both()) == {(0, n) for n in range(2000)}
-    assert len(both()) - 2000 <= 20  # the batch that was in hand
+    both = (tmp_path / "first", tmp_path / "second")
+    until(lambda: len(set(done(*both))) >= 2000, PATIENCE_S)
+    assert set(done(*both)) == {(0, n) for n in range(2000)}
+    assert len(done(*both)) - 2000 <= 20  # the batch that was in hand
 
 
 def test_a_reader_that_was_frozen_goes_on(
@@ -95,11 +91,9 @@ def test_a_rebalance_between_two_readers_loses_and_doubles_no_record(
     until(lambda: len(done(tmp_path / "first")) > 300, PATIENCE_S)
     start(kafka_settings, name, "second", "loop")
 
-    def both() -> list[tuple[int, int]]:
-        return done(tmp_path / "first") + done(tmp_path / "second")
-
-    until(lambda: len(set(both())) >= 16_000, PATIENCE_S)
-    assert sorted(both()) == [(p, n) for p in range(4) for n in range(4000)]
+    both = (tmp_path / "first", tmp_path / "second")
+    until(lambda: len(set(done(*both))) >= 16_000, PATIENCE_S)
+    assert sorted(done(*both)) == [(p, n) for p in range(4) for n in range(4000)]
     assert done(tmp_path / "second")
 
 

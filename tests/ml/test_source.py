@@ -178,7 +178,7 @@ def test_a_quiet_topic_holds_no_record_back(kafka_settings: Kafka) -> None:
         for value in next(batches)["value"].numpy():
             late.append(time.monotonic() - sent[int(value)])
     thread.join()
-    assert sorted(late)[1] < 0.1 + 0.15  # the batch_ms, and what Kafka takes for itself
+    assert sorted(late)[3] < 0.1 + 0.15  # the batch_ms, and what Kafka takes for itself
     dataset.close()
 
 

@@ -90,7 +90,9 @@ def test_d_after_catching_up_a_record_waits_for_milliseconds(kafka_settings: Kaf
         assert next(batches)["value"].numpy().tolist() == [b"late"]
         return time.monotonic() - begun
 
-    assert quickest(seconds, 0.3) < 0.3
+    took = [seconds() for _ in range(3)]
+    assert max(took) < 1
+    assert min(took) < 0.3
 
 
 def test_e_what_was_prefetched_is_not_committed(kafka_settings: Kafka) -> None:
