@@ -15,6 +15,8 @@ from bridge.spans import Place, Span
 from bridge.topics import Topic, topics
 
 LOOK_S = 1.0  # of a request, until it is asked why there is no answer
+LOOKS = 300  # for a topic that was created
+AGAIN_S = 0.1  # between two of them
 
 
 def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
@@ -30,7 +32,7 @@ def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
     while True:
         left = deadline - time.monotonic()
         try:
-            found = admin.list_topics(timeout=max(0.01, min(left, LOOK_S))).topics
+            found = admin.list_topics(timeout=min(timeout_s, LOOK_S)).topics
             return {name: len(topic.partitions) for name, topic in found.items()}
         except ck.KafkaException as error:
             admin.poll(0.1)
@@ -53,15 +55,14 @@ def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
         Unavailable: no broker answers.
         Misconfigured: a topic exists with another number of partitions, or may not be created.
     """
-    deadline = time.monotonic() + REQUEST_S
-    while lacking := missing(kafka, partitions(kafka, timeout_s)):
-        plans = [
-            NewTopic(t.name, t.partitions, kafka.replication, config=t.config) for t in lacking
+
+    def lacking(found: Mapping[str, int]) -> list[Any]:
+        return [
+            NewTopic(t.name, t.partitions, kafka.replication, config=t.config)
+            for t in missing(kafka, found)
         ]
-        _create(kafka, plans)
-        if time.monotonic() > deadline:
-            where = f"kafka {kafka.bootstrap_servers}"
-            raise Unavailable(where, f"the topic {lacking[0].name}", "no such topic")
+
+    _ensure(kafka, lacking, timeout_s)
 
 
 def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None:
@@ -73,15 +74,34 @@ def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None
         Unavailable: no broker answers.
         Misconfigured: it may not be created, or has no such partition.
     """
-    deadline = time.monotonic() + REQUEST_S
-    while span.topic not in (found := partitions(kafka, timeout_s)):
-        _create(kafka, [NewTopic(span.topic, 1 + (span.partition or 0), -1)])
-        if time.monotonic() > deadline:
-            where = f"kafka {kafka.bootstrap_servers}"
-            raise Unavailable(where, f"the topic {span.topic}", "no such topic")
-    if (partition := span.partition or 0) >= found[span.topic]:
+    partition = span.partition or 0
+
+    def lacking(found: Mapping[str, int]) -> list[Any]:
+        return [] if span.topic in found else [NewTopic(span.topic, 1 + partition, -1)]
+
+    found = _ensure(kafka, lacking, timeout_s)
+    if partition >= found[span.topic]:
         where = f"kafka {kafka.bootstrap_servers}"
         raise no_partition(where, (span.topic, partition), found[span.topic])
+
+
+def _ensure(
+    kafka: Kafka, lacking: Callable[[Mapping[str, int]], Sequence[Any]], timeout_s: float
+) -> Mapping[str, int]:
+    """The topics of the cluster, once nothing is lacking.
+
+    What was created is listed a little later. The looks are counted, not the seconds: whoever
+    stood still in between, this process or the machine, has not looked.
+    """
+    for look in range(LOOKS):
+        time.sleep(AGAIN_S if look > 1 else 0)  # most often it is there at the second
+        found = partitions(kafka, timeout_s)
+        if not (plans := lacking(found)):
+            return found
+        _create(kafka, plans)
+    where = f"kafka {kafka.bootstrap_servers}"
+    received = f"it is created and not listed, in {LOOKS} looks"
+    raise Unavailable(where, f"the topic {plans[0].topic}", received)
 
 
 def high_watermark(kafka: Kafka, place: Place) -> int:

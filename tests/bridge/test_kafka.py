@@ -1,5 +1,6 @@
 """The Kafka edge on a real cluster: reports, murmur2, transactions, fencing, and clear errors."""
 
+import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from bridge.kafka import (
     Producer,
     Record,
     Report,
+    ensure_topic,
     ensure_topics,
     partitions,
 )
 from bridge.settings import Kafka
+from bridge.spans import Span
 from bridge.topics import topics
 from tests.poll import until
 
@@ -310,6 +313,16 @@ def test_topics_are_made_once_with_their_partitions(kafka_settings: Kafka) -> No
     found = partitions(kafka_settings, WAIT_S)
     wanted = {topic.name: topic.partitions for topic in topics(kafka_settings)}
     assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_a_machine_that_stood_still_finds_the_topics_that_it_made(
+    kafka_settings: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaps = itertools.count(step=60)  # seconds, before every line that asks for the time
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(leaps)))
+    ensure_topics(kafka_settings)
+    ensure_topic(kafka_settings, Span(f"{kafka_settings.prefix}-own", 2))
+    assert partitions(kafka_settings, WAIT_S)[f"{kafka_settings.prefix}-own"] == 3
 
 
 def test_a_topic_with_another_number_of_partitions_is_misconfigured(cluster: Kafka) -> None:
