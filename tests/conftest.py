@@ -50,6 +50,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         _forbid(report)
+    if report.failed and (brokers := item.funcargs.get("brokers")):  # type: ignore[attr-defined]
+        report.sections.append(("what Kafka logged last", brokers.lately()))
     return report
 
 

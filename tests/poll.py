@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 PATIENCE_S = 30.0  # a busy machine is slow
 LOOK_S = 0.02
+LATE_LOOKS = 100  # behind the deadline: a machine that stood still has not looked
 
 
 def until(done: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
     """Look again and again until it is so; a deadline that passes fails the test."""
-    deadline = time.monotonic() + patience_s
+    deadline, late = time.monotonic() + patience_s, 0
     while not done():
-        assert time.monotonic() < deadline, f"not so after {patience_s:g} s"
+        late += time.monotonic() > deadline
+        assert late < LATE_LOOKS, f"not so after {patience_s:g} s"
         time.sleep(LOOK_S)
 
 

@@ -20,6 +20,7 @@ from bridge.errors import HaltereError
 ADDRESS = "TEST_BROKERS"  # environment: host:port of the desk
 MQTT = "TEST_MQTT_BROKER"  # environment: `amqtt` to test on it where there is Mosquitto
 START_S = 150.0
+LOG_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Brokers:
     mqtt_port: int
     mqtt_version: Literal["5", "3.1.1"]
     mqtt_name: str
+    kafka_log: str
+
+    def lately(self) -> str:
+        """What Kafka has logged last."""
+        lines = Path(self.kafka_log).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES:])
 
 
 class Desk:
@@ -74,7 +81,8 @@ class Desk:
         except HaltereError as error:
             return json.dumps({"error": str(error)}).encode()
         at = mqtt.endpoint
-        where = Brokers(kafka.bootstrap_servers, at.host, at.port, mqtt.version, mqtt.name)
+        log = str(kafka.folder / "kafka.log")
+        where = Brokers(kafka.bootstrap_servers, at.host, at.port, mqtt.version, mqtt.name, log)
         return json.dumps(asdict(where)).encode()
 
 
