@@ -1,6 +1,5 @@
 """The Kafka edge on a real cluster: reports, murmur2, transactions, fencing, and clear errors."""
 
-import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -19,13 +18,9 @@ from bridge.kafka import (
     Producer,
     Record,
     Report,
-    ensure_topic,
     ensure_topics,
-    partitions,
 )
 from bridge.settings import Kafka
-from bridge.spans import Span
-from bridge.topics import topics
 from tests.poll import until
 
 pytestmark = pytest.mark.broker
@@ -307,35 +302,6 @@ def test_a_topic_that_is_missing_has_no_ends(cluster: Kafka) -> None:
         consumer.ends("nothing-here")
 
 
-def test_topics_are_made_once_with_their_partitions(kafka_settings: Kafka) -> None:
-    ensure_topics(kafka_settings)
-    ensure_topics(kafka_settings)
-    found = partitions(kafka_settings, WAIT_S)
-    wanted = {topic.name: topic.partitions for topic in topics(kafka_settings)}
-    assert {name: found.get(name) for name in wanted} == wanted
-
-
-def test_a_machine_that_stood_still_finds_the_topics_that_it_made(
-    kafka_settings: Kafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leaps = itertools.count(step=60)  # seconds, before every line that asks for the time
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(leaps)))
-    ensure_topics(kafka_settings)
-    ensure_topic(kafka_settings, Span(f"{kafka_settings.prefix}-own", 2))
-    assert partitions(kafka_settings, WAIT_S)[f"{kafka_settings.prefix}-own"] == 3
-
-
-def test_a_topic_with_another_number_of_partitions_is_misconfigured(cluster: Kafka) -> None:
-    wider = cluster.model_copy(update={"partitions": 3})
-    with pytest.raises(Misconfigured, match="expected 3 partitions, received 2.*kafka.partitions"):
-        ensure_topics(wider)
-
-
-def test_a_replication_that_the_cluster_cannot_give_is_misconfigured(kafka_settings: Kafka) -> None:
-    with pytest.raises(Misconfigured, match="INVALID_REPLICATION_FACTOR"):
-        ensure_topics(kafka_settings.model_copy(update={"replication": 3}))
-
-
 @pytest.mark.parametrize("client", [Producer, Consumer])
 def test_an_option_that_librdkafka_does_not_know_is_misconfigured(
     kafka_settings: Kafka, client: type[Producer] | type[Consumer]
@@ -388,15 +354,6 @@ def test_where_nobody_listens_a_record_is_reported_unavailable_in_time() -> None
         (report,) = reports(producer, 1)
         assert report.token == "token"
         assert isinstance(report.error, Unavailable)
-
-
-def test_where_nobody_listens_topics_are_unavailable_within_the_timeout() -> None:
-    nobody = Kafka(bootstrap_servers=str(free_endpoint()))
-    begun = time.monotonic()
-    for call in (partitions, ensure_topics):
-        with pytest.raises(Unavailable, match=f"kafka {nobody.bootstrap_servers}.*haltere brokers"):
-            call(nobody, 0.5)
-    assert time.monotonic() - begun < 5
 
 
 def _noise(size: int) -> bytes:
