@@ -76,6 +76,11 @@ REMEDIES: dict[type[HaltereError], str] = {
 }
 GONE = {"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "_ASSIGNMENT_LOST"}
 MEMBER = "to be a member of the group", "others have its partitions now, and read them again"
+LEADERLESS = {  # for a moment: a topic that was made just now, a broker that stood still
+    *("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "_NOENT"),
+    *("UNKNOWN_LEADER_EPOCH", "FENCED_LEADER_EPOCH"),
+}
+FENCED_BROKER = "brokers are currently fenced"  # in the text of an INVALID_REPLICATION_FACTOR
 EXPECTED: dict[type[HaltereError], str] = {
     Unavailable: "a Kafka broker that answers",
     Misconfigured: "a request that Kafka accepts",

@@ -9,14 +9,16 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka.bounds import no_partition
-from bridge.kafka.client import REQUEST_S, build, common, translate, translated
+from bridge.kafka.client import REQUEST_S, build, common, translate
+from bridge.kafka_errors import FENCED_BROKER, LEADERLESS
 from bridge.settings import Kafka
 from bridge.spans import Place, Span
 from bridge.topics import Topic, topics
 
 LOOK_S = 1.0  # of a request, until it is asked why there is no answer
-LOOKS = 300  # for a topic that was created
+LOOKS = 600  # for what passes by itself, such as a topic that is created and not listed yet
 AGAIN_S = 0.1  # between two of them
+READ_UNCOMMITTED = ck.IsolationLevel.READ_UNCOMMITTED
 
 
 def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
@@ -26,26 +28,7 @@ def partitions(kafka: Kafka, timeout_s: float) -> dict[str, int]:
         Unavailable: no broker answers.
         Misconfigured: the brokers refuse us, or we them; waiting does not mend it.
     """
-    told: list[ck.KafkaError] = []  # why a connection failed; the request itself does not know
-    admin = _admin(kafka, told.append)
-    deadline = time.monotonic() + timeout_s
-    while True:
-        left = deadline - time.monotonic()
-        try:
-            found = admin.list_topics(timeout=min(timeout_s, LOOK_S)).topics
-            return {name: len(topic.partitions) for name, topic in found.items()}
-        except ck.KafkaException as error:
-            admin.poll(0.1)
-            failure = _why(f"kafka {kafka.bootstrap_servers}", [error.args[0], *told])
-            if left <= LOOK_S or isinstance(failure, Misconfigured):
-                raise failure from None
-
-
-def _why(where: str, told: list[ck.KafkaError]) -> HaltereError:
-    """The first error that waiting does not mend, or else the last that says anything."""
-    told = [e for e in told if e.name() != "_ALL_BROKERS_DOWN"][1:] or told[-1:]
-    failures = [translate(where, error) for error in told]
-    return next((f for f in failures if isinstance(f, Misconfigured)), failures[-1])
+    return _Admin(kafka).partitions(timeout_s)
 
 
 def ensure_topics(kafka: Kafka, timeout_s: float = REQUEST_S) -> None:
@@ -85,39 +68,13 @@ def ensure_topic(kafka: Kafka, span: Span, timeout_s: float = REQUEST_S) -> None
         raise no_partition(where, (span.topic, partition), found[span.topic])
 
 
-def _ensure(
-    kafka: Kafka, lacking: Callable[[Mapping[str, int]], Sequence[Any]], timeout_s: float
-) -> Mapping[str, int]:
-    """The topics of the cluster, once nothing is lacking.
-
-    What was created is listed a little later. The looks are counted, not the seconds: whoever
-    stood still in between, this process or the machine, has not looked.
-    """
-    for look in range(LOOKS):
-        time.sleep(AGAIN_S if look > 1 else 0)  # most often it is there at the second
-        found = partitions(kafka, timeout_s)
-        if not (plans := lacking(found)):
-            return found
-        _create(kafka, plans)
-    where = f"kafka {kafka.bootstrap_servers}"
-    received = f"it is created and not listed, in {LOOKS} looks"
-    raise Unavailable(where, f"the topic {plans[0].topic}", received)
-
-
 def high_watermark(kafka: Kafka, place: Place) -> int:
     """The next offset of a partition, behind what transactions have left open.
 
     Raises:
         Unavailable: the broker does not answer.
     """
-    admin = _admin(kafka)  # its requests end with it
-    asked = {ck.TopicPartition(*place): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
-    uncommitted = ck.IsolationLevel.READ_UNCOMMITTED
-    (answer,) = admin.list_offsets(
-        asked, isolation_level=uncommitted, request_timeout=REQUEST_S
-    ).values()
-    with translated(f"kafka {kafka.bootstrap_servers}"):
-        return int(answer.result().offset)
+    return _Admin(kafka).high_watermark(place)
 
 
 def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
@@ -138,14 +95,90 @@ def missing(kafka: Kafka, existing: Mapping[str, int]) -> list[Topic]:
     return [topic for topic in wanted if topic.name not in existing]
 
 
-def _create(kafka: Kafka, plans: Sequence[Any]) -> None:
-    admin = _admin(kafka)  # its requests end with it
-    for future in admin.create_topics(plans, request_timeout=REQUEST_S).values():
-        error = future.exception()
-        if error and error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another was quicker
-            raise translate(f"kafka {kafka.bootstrap_servers}", error.args[0])
+def _ensure(
+    kafka: Kafka, lacking: Callable[[Mapping[str, int]], Sequence[Any]], timeout_s: float
+) -> Mapping[str, int]:
+    """The topics of the cluster, once nothing is lacking.
+
+    What was created is listed a little later. The looks are counted, not the seconds: whoever
+    stood still in between, this process or the machine, has not looked.
+    """
+    admin = _Admin(kafka)
+    for look in range(LOOKS):
+        time.sleep(AGAIN_S if look > 1 else 0)  # most often it is there at the second
+        found = admin.partitions(timeout_s)
+        if not (plans := lacking(found)):
+            return found
+        said = admin.create(plans)
+    raise Unavailable(admin.where, f"the topic {plans[0].topic}", said)
 
 
-def _admin(kafka: Kafka, tell: Callable[[ck.KafkaError], None] = lambda error: None) -> Any:
-    config = common(kafka, "haltere-admin") | {"log_level": 0, "error_cb": tell} | kafka.options
-    return build(AdminClient, config, f"kafka {kafka.bootstrap_servers}")
+class _Admin:
+    """One client, which knows the cluster from its first answer; its requests end with it.
+
+    A broker that stood still longer than ``broker.session.timeout.ms`` is fenced by its controller
+    until the next heartbeat. Meanwhile it tells of no broker and no controller. librdkafka 2.16
+    believes it: it parts with its last broker and finds none again, and a request to a controller
+    that it does not know waits in vain for all its time. So a client that was told so is given up,
+    and whoever creates has looked before, with the same client.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.where = f"kafka {kafka.bootstrap_servers}"
+        self._told: list[ck.KafkaError] = []  # why a connection failed; a request does not know
+        own = {"log_level": 0, "error_cb": self._told.append}
+        self._config = common(kafka, "haltere-admin") | own | kafka.options
+        self._client = self._new()
+
+    def _new(self) -> Any:
+        return build(AdminClient, self._config, self.where)
+
+    def partitions(self, timeout_s: float) -> dict[str, int]:
+        self._told.clear()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._listed(min(timeout_s, LOOK_S))
+            except ck.KafkaException as error:
+                self._client.poll(AGAIN_S)
+                failure = _why(self.where, [error.args[0], *self._told])
+                if left <= LOOK_S or isinstance(failure, Misconfigured):
+                    raise failure from None
+
+    def _listed(self, timeout_s: float) -> dict[str, int]:
+        found = self._client.list_topics(timeout=timeout_s)
+        if not found.brokers:
+            self._client = self._new()
+            code = ck.KafkaError.BROKER_NOT_AVAILABLE
+            raise ck.KafkaException(ck.KafkaError(code, "none is in service"))
+        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+    def create(self, plans: Sequence[Any]) -> str:
+        """What there is to wait for, if these are not listed afterwards."""
+        said = "it is created and not listed"
+        for future in self._client.create_topics(plans, request_timeout=REQUEST_S).values():
+            if error := future.exception():
+                said = error.args[0].str()
+                if error.args[0].name() != "TOPIC_ALREADY_EXISTS" and FENCED_BROKER not in said:
+                    raise translate(self.where, error.args[0])
+        return said
+
+    def high_watermark(self, place: Place) -> int:
+        asked = {ck.TopicPartition(*place): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+        options = {"isolation_level": READ_UNCOMMITTED, "request_timeout": REQUEST_S}
+        for _ in range(LOOKS):
+            (answer,) = self._client.list_offsets(asked, **options).values()
+            if not (error := answer.exception()):
+                return int(answer.result().offset)
+            if error.args[0].name() not in LEADERLESS:
+                break
+            time.sleep(AGAIN_S)
+        raise translate(self.where, error.args[0])
+
+
+def _why(where: str, told: list[ck.KafkaError]) -> HaltereError:
+    """The first error that waiting does not mend, or else the last that says anything."""
+    told = [e for e in told if e.name() != "_ALL_BROKERS_DOWN"][1:] or told[-1:]
+    failures = [translate(where, error) for error in told]
+    return next((f for f in failures if isinstance(f, Misconfigured)), failures[-1])

@@ -8,12 +8,11 @@ import confluent_kafka as ck
 
 from bridge.errors import Unavailable
 from bridge.kafka.client import REQUEST_S, build, common, translate, translated
-from bridge.kafka_errors import FAMILIES
+from bridge.kafka_errors import FAMILIES, LEADERLESS
 from bridge.records import Changes, Fetched
 from bridge.settings import Kafka
 
-YOUNG = {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"}  # a topic that was made just now
-LEADER_S, LOOK_S = 5.0, 0.1  # it has its leaders after so long, and is looked at so often
+LEADER_S, LOOK_S = 5.0, 0.1  # a partition has its leader after so long, and is looked at so often
 NO_OPTIONS: Mapping[str, Any] = {}
 EARLIEST, LATEST = ck.OFFSET_BEGINNING, ck.OFFSET_END
 
@@ -129,7 +128,7 @@ class Consumer:
                 found = self._watermarks(topic)
                 break
             except ck.KafkaException as error:
-                if error.args[0].name() not in YOUNG or time.monotonic() > deadline:
+                if error.args[0].name() not in LEADERLESS or time.monotonic() > deadline:
                     raise translate(self.where, error.args[0]) from None
             time.sleep(LOOK_S)
         if not found:

@@ -2,12 +2,16 @@
 
 import itertools
 import time
+from pathlib import Path
 
 import pytest
 
+from bridge.brokers import KafkaBroker
 from bridge.child import free_endpoint
 from bridge.errors import Misconfigured, Unavailable
 from bridge.kafka import ensure_topic, ensure_topics, partitions
+from bridge.kafka.admin import high_watermark
+from bridge.kafka.client import REQUEST_S
 from bridge.settings import Kafka
 from bridge.spans import Span
 from bridge.topics import topics
@@ -29,6 +33,26 @@ def test_topics_are_made_once_with_their_partitions(kafka_settings: Kafka) -> No
     found = partitions(kafka_settings, WAIT_S)
     wanted = {topic.name: topic.partitions for topic in topics(kafka_settings)}
     assert {name: found.get(name) for name in wanted} == wanted
+
+
+class Fenced(KafkaBroker):
+    """Every second and a half it is late for its own controller, as after standing still."""
+
+    def configuration(self) -> str:
+        late = "broker.heartbeat.interval.ms=1500\nbroker.session.timeout.ms=1000\n"
+        return super().configuration() + late
+
+
+def test_a_broker_that_was_fenced_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    with Fenced(tmp_path / "kafka") as broker:
+        kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
+        begun = time.monotonic()
+        for n in range(30):
+            ensure_topic(kafka, Span(f"t{n}"))
+            assert high_watermark(kafka, (f"t{n}", 0)) == 0
+            time.sleep(0.1)  # over some of its lapses
+        assert time.monotonic() - begun < REQUEST_S
+        assert broker.logged().count("Fencing broker 1") > 1
 
 
 def test_a_machine_that_stood_still_finds_the_topics_that_it_made(
