@@ -78,7 +78,7 @@ GONE = {"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "_AS
 MEMBER = "to be a member of the group", "others have its partitions now, and read them again"
 LEADERLESS = {  # for a moment: a topic that was made just now, a broker that stood still
     *("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "_NOENT"),
-    *("UNKNOWN_LEADER_EPOCH", "FENCED_LEADER_EPOCH"),
+    *("UNKNOWN_LEADER_EPOCH", "FENCED_LEADER_EPOCH", "_UNKNOWN_PARTITION"),
 }
 FENCED_BROKER = "brokers are currently fenced"  # in the text of an INVALID_REPLICATION_FACTOR
 EXPECTED: dict[type[HaltereError], str] = {

@@ -40,6 +40,13 @@ class Brokers:
         return "\n".join(lines[-LOG_LINES:])
 
 
+class Patient(KafkaBroker):
+    """Is not fenced because the machine stood still; it is never killed, so it need not hurry."""
+
+    def configuration(self) -> str:
+        return super().configuration() + "broker.session.timeout.ms=60000\n"
+
+
 class Desk:
     """Starts the brokers at the first question and answers all; stops them at the end."""
 
@@ -72,7 +79,7 @@ class Desk:
         folder = Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="haltere-")))
         try:
             mqtt = MqttBroker(folder / "mqtt", prefer=cast(Prefer, os.environ.get(MQTT, "auto")))
-            kafka = KafkaBroker(folder / "kafka")
+            kafka = Patient(folder / "kafka")
             for broker in (mqtt, kafka):
                 self._running.callback(broker.stop)
                 broker.launch()

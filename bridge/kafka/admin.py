@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 
 from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka.bounds import no_partition
-from bridge.kafka.client import REQUEST_S, build, common, translate
+from bridge.kafka.client import REQUEST_S, build, common, in_service, translate
 from bridge.kafka_errors import FENCED_BROKER, LEADERLESS
 from bridge.settings import Kafka
 from bridge.spans import Place, Span
@@ -116,11 +116,9 @@ def _ensure(
 class _Admin:
     """One client, which knows the cluster from its first answer; its requests end with it.
 
-    A broker that stood still longer than ``broker.session.timeout.ms`` is fenced by its controller
-    until the next heartbeat. Meanwhile it tells of no broker and no controller. librdkafka 2.16
-    believes it: it parts with its last broker and finds none again, and a request to a controller
-    that it does not know waits in vain for all its time. So a client that was told so is given up,
-    and whoever creates has looked before, with the same client.
+    Of a client that was told of no broker (see `in_service`) a request to the controller, which it
+    does not know, waits in vain for all its time. So such a client is given up, and whoever creates
+    has looked before, with the same client.
     """
 
     def __init__(self, kafka: Kafka) -> None:
@@ -138,21 +136,19 @@ class _Admin:
         deadline = time.monotonic() + timeout_s
         while True:
             left = deadline - time.monotonic()
+            failure: HaltereError
             try:
-                return self._listed(min(timeout_s, LOOK_S))
+                listed = self._client.list_topics(timeout=min(timeout_s, LOOK_S))
+                topics = in_service(self.where, listed)
+                return {name: len(topic.partitions) for name, topic in topics.items()}
+            except Unavailable as error:
+                self._client, failure = self._new(), error
+                time.sleep(AGAIN_S)
             except ck.KafkaException as error:
                 self._client.poll(AGAIN_S)
                 failure = _why(self.where, [error.args[0], *self._told])
-                if left <= LOOK_S or isinstance(failure, Misconfigured):
-                    raise failure from None
-
-    def _listed(self, timeout_s: float) -> dict[str, int]:
-        found = self._client.list_topics(timeout=timeout_s)
-        if not found.brokers:
-            self._client = self._new()
-            code = ck.KafkaError.BROKER_NOT_AVAILABLE
-            raise ck.KafkaException(ck.KafkaError(code, "none is in service"))
-        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+            if left <= LOOK_S or isinstance(failure, Misconfigured):
+                raise failure
 
     def create(self, plans: Sequence[Any]) -> str:
         """What there is to wait for, if these are not listed afterwards."""

@@ -1,12 +1,12 @@
 """What every client of librdkafka shares: its options, and its errors as ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import confluent_kafka as ck
 
-from bridge.errors import HaltereError, Misconfigured
+from bridge.errors import HaltereError, Misconfigured, Unavailable
 from bridge.kafka_errors import EXPECTED, GONE, MEMBER, judged, unbuilt
 from bridge.kafka_security import security
 from bridge.settings import Kafka
@@ -30,6 +30,22 @@ def translated(where: str) -> Iterator[None]:
         yield
     except ck.KafkaException as error:
         raise translate(where, error.args[0]) from None
+
+
+def in_service(where: str, listed: Any) -> Mapping[str, Any]:
+    """The topics of a client's `list_topics`.
+
+    A broker that stood still longer than ``broker.session.timeout.ms`` is fenced by its controller
+    until the next heartbeat; meanwhile it tells of its topics and of no broker. librdkafka 2.16
+    believes that, parts with the last broker that it has, and finds none again (its issue 5301).
+
+    Raises:
+        Unavailable: there is no broker; the client is of no use any more.
+    """
+    if not listed.brokers:
+        raise Unavailable(where, "brokers in service", "none", "begin anew in a moment")
+    topics: Mapping[str, Any] = listed.topics
+    return topics
 
 
 def common(kafka: Kafka, client_id: str) -> dict[str, Any]:

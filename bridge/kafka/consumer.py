@@ -7,7 +7,7 @@ from typing import Any, Self
 import confluent_kafka as ck
 
 from bridge.errors import Unavailable
-from bridge.kafka.client import REQUEST_S, build, common, translate, translated
+from bridge.kafka.client import REQUEST_S, build, common, in_service, translate, translated
 from bridge.kafka_errors import FAMILIES, LEADERLESS
 from bridge.records import Changes, Fetched
 from bridge.settings import Kafka
@@ -48,7 +48,11 @@ class Consumer:
         self._revoked: set[tuple[str, int]] = set()
         self._ended: set[tuple[str, int]] = set()
         self._lost: set[tuple[str, int]] = set()  # revoked within one fetch
-        self._consumer = build(ck.Consumer, config | dict(options) | kafka.options, self.where)
+        self._config = config | dict(options) | kafka.options
+        self._consumer = self._new()
+
+    def _new(self) -> Any:
+        return build(ck.Consumer, self._config, self.where)
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +140,8 @@ class Consumer:
         return found
 
     def _watermarks(self, topic: str) -> dict[tuple[str, int], tuple[int, int]]:
-        partitions = self._consumer.list_topics(topic, REQUEST_S).topics[topic].partitions
+        listed = self._consumer.list_topics(topic, REQUEST_S)
+        partitions = in_service(self.where, listed)[topic].partitions
         places = {(topic, p): ck.TopicPartition(topic, p) for p in partitions}
         ask = self._consumer.get_watermark_offsets
         return {place: ask(at, REQUEST_S) for place, at in places.items()}
@@ -144,7 +149,8 @@ class Consumer:
     def known(self, timeout_s: float = REQUEST_S) -> dict[str, list[int]]:
         """The partitions of every topic of the cluster."""
         with translated(self.where):
-            topics = self._consumer.list_topics(timeout=timeout_s).topics
+            listed = self._consumer.list_topics(timeout=timeout_s)
+        topics = in_service(self.where, listed)
         return {name: sorted(topic.partitions) for name, topic in topics.items()}
 
     def committed_offsets(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:

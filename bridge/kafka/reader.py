@@ -119,7 +119,7 @@ class Reader(Consumer):
         self._begin(starts)
 
     def known(self, timeout_s: float = CONNECT_S) -> dict[str, list[int]]:
-        """As for `Consumer`; where nobody answers, with the reason.
+        """As for `Consumer`, before anything is read; where nobody answers, with the reason.
 
         Raises:
             Unavailable: no broker answers in time.
@@ -129,6 +129,8 @@ class Reader(Consumer):
             return super().known(QUICK_S)
         except Unavailable:
             partitions(self._kafka, timeout_s)
+            self._consumer.close()
+            self._consumer = self._new()  # which has heard of the brokers that are back
             return super().known(timeout_s)
 
     def last(self, place: Place) -> int:
