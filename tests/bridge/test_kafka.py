@@ -28,13 +28,6 @@ WAIT_S = 20.0
 
 
 @pytest.fixture
-def cluster(kafka_settings: Kafka) -> Kafka:
-    """With its topics."""
-    ensure_topics(kafka_settings)
-    return kafka_settings
-
-
-@pytest.fixture
 def readings(cluster: Kafka) -> str:
     return Topics(cluster.prefix).readings
 

@@ -22,13 +22,6 @@ pytestmark = pytest.mark.broker
 WAIT_S = 20.0
 
 
-@pytest.fixture
-def cluster(kafka_settings: Kafka) -> Kafka:
-    """With its topics."""
-    ensure_topics(kafka_settings)
-    return kafka_settings
-
-
 def test_topics_are_made_once_with_their_partitions(kafka_settings: Kafka) -> None:
     ensure_topics(kafka_settings)
     ensure_topics(kafka_settings)
